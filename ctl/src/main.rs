@@ -1,0 +1,2 @@
+//! The tierctl binary.
+fn main() {}

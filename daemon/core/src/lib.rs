@@ -1,0 +1,9 @@
+//! The pure engine of tierd: facts in ([`event::Event`]), decisions out ([`command::Command`]).
+//!
+//! No I/O, clock, threads, randomness or unordered iteration lives here, so that the same events
+//! give the same commands, byte for byte. Modules are declared in the order of the flow.
+
+pub mod units;
+pub mod volume;
+pub mod event;
+pub mod command;

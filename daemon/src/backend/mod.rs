@@ -1,0 +1,79 @@
+//! How data is mapped and moved: five verbs that every backend has.
+//!
+//! Owns: the [`Backend`] trait and its words. A backend obeys; it decides nothing. It never reads
+//! metadata: what it knows of a volume comes from the kernel's own tables ([`Backend::read_back`])
+//! and from what it is told. Each verb either does all of what it was asked or leaves the kernel
+//! as it was, and says so in its error.
+
+use std::time::Duration;
+
+use tier_core::command::{AddLeg, DropLeg};
+use tier_core::event::{AdoptedMove, MirrorState};
+use tier_core::units::MoveId;
+use tier_core::volume::Extent;
+
+/// One hold: how long new I/O was kept waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// From the suspend call to the return of the resume call.
+    pub total: Duration,
+    /// Of that, the suspend call: waiting for I/O in flight.
+    pub drain: Duration,
+    /// Moves that shared it.
+    pub moves: u32,
+}
+
+/// What the kernel holds of a volume.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KernelMap {
+    /// Runs that are linear on a member, in order and coalesced. Runs behind a move's device are
+    /// absent here and stand in `moves`.
+    pub direct: Vec<Extent>,
+    /// Runs behind a move's device, in order.
+    pub moves: Vec<AdoptedMove>,
+}
+
+/// How `drop_leg` went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropOutcome {
+    /// The device is linear on the kept leg.
+    Dropped(Hold),
+    /// The check inside the hold failed; the mirror was resumed unchanged.
+    Refused(MirrorState),
+}
+
+/// What a move's device does now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LegState {
+    /// It mirrors.
+    Mirror(MirrorState),
+    /// It is linear already.
+    Linear,
+}
+
+/// The five verbs. Calls block; they are made from the one locked thread that holds.
+pub trait Backend: Send {
+    /// Reads the kernel's tables of the running volume.
+    fn read_back(&mut self) -> Result<KernelMap, BackendError>;
+
+    /// Puts each of these runs behind a mirror of its own, all in one hold of the volume.
+    fn add_legs(&mut self, adds: &[AddLeg]) -> Result<Hold, BackendError>;
+
+    /// How a move's device stands.
+    fn leg_state(&mut self, id: MoveId) -> Result<LegState, BackendError>;
+
+    /// Makes a move's device linear on one leg, in a hold of that device alone.
+    fn drop_leg(&mut self, drop: DropLeg) -> Result<DropOutcome, BackendError>;
+
+    /// Takes these moves, each linear already, out of the volume's table in one hold, and removes
+    /// their devices. Each run ends on the leg its device was linear on.
+    fn set_map(&mut self, fold: &[MoveId]) -> Result<Hold, BackendError>;
+}
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// Placeholder until the first backend lands.
+    #[error("{0}")]
+    Other(String),
+}

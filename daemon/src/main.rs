@@ -1,0 +1,2 @@
+//! The tierd binary.
+fn main() {}
