@@ -1,1 +1,18 @@
-//! Placeholder until its first module lands.
+//! What tierd's tests are made of: guests, disks that fail, device-mapper by hand.
+//!
+//! Owns: everything a suite needs to run the real thing on a real kernel. Nothing here simulates
+//! the system under test; disks are simulated, since their faults cannot be ordered.
+//! May not: skip a test silently. Where something is missing, [`skip`] records it by name.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a harness fails the test that uses it, and a panic is how a test fails"
+)]
+
+pub mod command;
+pub mod disk;
+pub mod dm;
+pub mod guest;
+pub mod loopdev;
+pub mod skip;

@@ -9,8 +9,10 @@
 
 pub mod aligned;
 pub mod block;
+pub mod dm;
 pub mod interrupt;
 pub mod memory;
+pub mod mmap;
 pub mod nbd;
 pub mod process;
 

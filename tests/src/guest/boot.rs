@@ -1,0 +1,224 @@
+//! One boot of a guest, from the host's side.
+//!
+//! Owns: the guest's process, its console, its deadline and its end. Invariant: the guest is dead
+//! when this returns or unwinds, and when this process is killed: the kernel then kills its
+//! process namespace.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{Pid, Uid};
+
+use super::{End, Scratch, Settings, inside};
+
+/// How often the host looks for what the guest asks of it.
+const LOOK: Duration = Duration::from_millis(5);
+/// Lines of console that a failure shows.
+const SHOWN_LINES: usize = 80;
+
+/// One boot: which test, which phase of it.
+pub(super) struct Boot<'test> {
+    pub(super) test: &'test str,
+    pub(super) phase: usize,
+    pub(super) settings: &'test Settings,
+    pub(super) scratch: &'test Scratch,
+}
+
+/// How a boot ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// The body returned or failed, with this exit status of its process.
+    Returned(i32),
+    /// The power was cut because the guest asked for it.
+    AskedForCut,
+    /// The power was cut at the planned moment.
+    CutOnTime,
+    /// The guest ended by itself: a kernel panic, or it never came up.
+    Died(ExitStatus),
+    /// The deadline passed.
+    Overdue(Duration),
+}
+
+impl Boot<'_> {
+    /// Folder of the files by which the guest tells the host how it stands.
+    fn control(&self) -> PathBuf {
+        self.scratch.path().join(format!("control-{}", self.phase))
+    }
+
+    fn console(&self) -> PathBuf {
+        self.scratch.path().join(format!("console-{}.log", self.phase))
+    }
+
+    /// The shell commands that run this phase's body and report its end to the host.
+    pub(super) fn body_script(&self) -> String {
+        let control = self.control();
+        let executable = std::env::current_exe().expect("own executable");
+        let folder = std::env::current_dir().expect("working folder");
+        let mut script = String::new();
+        for (name, value) in std::env::vars() {
+            let handed_on = ["TIER", "RUST_", "CARGO_", "PATH", "HOME", "LD_LIBRARY_PATH", "LANG"];
+            // Where skips are recorded is the host's business.
+            if handed_on.iter().any(|prefix| name.starts_with(prefix))
+                && name != crate::skip::RECORD_VARIABLE
+            {
+                writeln!(script, "export {name}={}", quoted(&value)).expect("string");
+            }
+        }
+        let cut = control.join("cut");
+        let variables = [
+            (inside::SCRATCH, self.scratch.path().display().to_string()),
+            (inside::PHASE, self.phase.to_string()),
+            (inside::CUT, cut.display().to_string()),
+            ("DM_DISABLE_UDEV", if self.has_udev() { String::new() } else { "1".to_owned() }),
+        ];
+        for (name, value) in variables.iter().filter(|(_, value)| !value.is_empty()) {
+            writeln!(script, "export {name}={}", quoted(value)).expect("string");
+        }
+        let control = quoted(&control.display().to_string());
+        write!(
+            script,
+            "cd {folder}\n\
+             : >{control}/started\n\
+             {executable} --exact {test} --nocapture --test-threads=1\n\
+             status=$?\n\
+             # Only the scratch folder: a volume whose I/O is parked would hang a sync of all.\n\
+             sync -f {control}\n\
+             : >{control}/done.$status\n",
+            folder = quoted(&folder.display().to_string()),
+            executable = quoted(&executable.display().to_string()),
+            test = quoted(self.test),
+        )
+        .expect("string");
+        script
+    }
+
+    fn has_udev(&self) -> bool {
+        self.settings.systemd
+    }
+
+    /// Writes an executable script of this phase into the scratch folder.
+    pub(super) fn script(&self, name: &str, text: &str) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.scratch.path().join(format!("{name}-{}.sh", self.phase));
+        std::fs::write(&path, text).expect("script in the scratch folder");
+        let executable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&path, executable).expect("script in the scratch folder");
+        path
+    }
+
+    /// Starts the machine and waits until it has ended, or ends it as planned.
+    pub(super) fn until_it_ends(&self, machine: Command, planned: End) -> Ended {
+        std::fs::create_dir_all(self.control()).expect("control folder");
+        let mut machine = Machine::start(machine, self.console());
+        let deadline = Instant::now() + self.settings.deadline;
+        let mut cut_at = None;
+        loop {
+            if let Some(ended) = self.request() {
+                machine.kill();
+                return ended;
+            }
+            if let Some(status) = machine.child.try_wait().expect("wait for the guest") {
+                return self.request().unwrap_or(Ended::Died(status));
+            }
+            let now = Instant::now();
+            if let End::CutAfter(delay) = planned
+                && cut_at.is_none()
+                && self.control().join("started").exists()
+            {
+                cut_at = Some(now + delay);
+            }
+            if cut_at.is_some_and(|moment| now >= moment) {
+                machine.kill();
+                return Ended::CutOnTime;
+            }
+            if now >= deadline {
+                machine.kill();
+                return Ended::Overdue(self.settings.deadline);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// What the guest has asked for or reported, if anything.
+    fn request(&self) -> Option<Ended> {
+        let entries = std::fs::read_dir(self.control()).expect("control folder");
+        entries.flatten().find_map(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name == "cut" {
+                return Some(Ended::AskedForCut);
+            }
+            name.strip_prefix("done.").map(|status| Ended::Returned(status.parse().unwrap_or(-1)))
+        })
+    }
+
+    /// The end of the console, for a failed test's message.
+    pub(super) fn wreck(&self) -> String {
+        let console = std::fs::read(self.console()).unwrap_or_default();
+        let console = String::from_utf8_lossy(&console).replace('\r', "");
+        let lines: Vec<_> = console.lines().collect();
+        let shown = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
+        format!(
+            "--- end of {} (TIER_GUEST_KEEP=1 keeps it) ---\n{}\n--- end of console ---",
+            self.console().display(),
+            shown.join("\n")
+        )
+    }
+}
+
+/// A running guest.
+struct Machine {
+    child: Child,
+}
+
+impl Machine {
+    fn start(command: Command, console: PathBuf) -> Self {
+        let output = || -> Stdio {
+            if std::env::var_os("TIER_GUEST_VERBOSE").is_some() {
+                return Stdio::inherit();
+            }
+            let file = File::options().append(true).create(true).open(&console);
+            file.expect("console log").into()
+        };
+        let mut whole = Command::new("setpriv");
+        whole.args(["--pdeathsig", "KILL"]);
+        if Uid::effective().is_root() {
+            // In a namespace of its own all of a guest's processes die at once, with the first,
+            // even when this process is killed and can kill nothing.
+            whole.args(["unshare", "--pid", "--fork", "--kill-child"]);
+        }
+        whole.arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            whole.env(name, value.unwrap_or_default());
+        }
+        whole.stdin(Stdio::null()).stdout(output()).stderr(output()).process_group(0);
+        let child = whole.spawn().expect("setpriv and unshare from util-linux start the guest");
+        Self { child }
+    }
+
+    /// Kills the guest: the power cut.
+    fn kill(&mut self) {
+        let group = i32::try_from(self.child.id()).expect("process id");
+        // ESRCH: it ended in the meantime, which is as good.
+        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        self.child.wait().expect("wait for the killed guest");
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.kill();
+        }
+    }
+}
+
+/// Quotes a word for the shell.
+pub(super) fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}

@@ -1,0 +1,113 @@
+//! The guest's side of a guest test.
+//!
+//! Owns: knowing that this process is inside, running the phase that was asked for, and asking
+//! the host for the cut. Requests to the host are files whose *existence* is the message: hostfs
+//! creates a file at once, while its content waits in the guest's page cache.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The scratch folder, set inside a guest only.
+pub(super) const SCRATCH: &str = "TIER_GUEST_SCRATCH";
+/// Number of the phase to run, set inside a guest only.
+pub(super) const PHASE: &str = "TIER_GUEST_PHASE";
+/// The file that cuts the power once it exists, set inside a guest only.
+pub(super) const CUT: &str = "TIER_GUEST_CUT";
+
+/// Proof that the power is off: no value of it can exist.
+pub type PowerIsOff = Infallible;
+
+/// What a phase's body is given: its guest.
+#[derive(Debug)]
+pub struct Inside {
+    scratch: PathBuf,
+    cut: PathBuf,
+    phase: usize,
+}
+
+impl Inside {
+    /// The guest that this process runs in, if it does.
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        let phase = std::env::var(PHASE).ok()?;
+        Some(Self {
+            scratch: std::env::var_os(SCRATCH)?.into(),
+            cut: std::env::var_os(CUT)?.into(),
+            phase: phase.parse().expect("phase number from the host"),
+        })
+    }
+
+    /// Path of a file of this name in the scratch folder, which outlives this boot.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.scratch.join(name)
+    }
+
+    /// The scratch folder.
+    #[must_use]
+    pub fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
+    /// Number of the running phase, from 0.
+    #[must_use]
+    pub fn phase(&self) -> usize {
+        self.phase
+    }
+
+    /// Leaves a durable note for a later phase or the host: a cut right after does not lose it.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn note(&self, name: &str, text: impl AsRef<[u8]>) {
+        let mut file = File::create(self.file(name)).expect("note");
+        file.write_all(text.as_ref()).expect("note");
+        file.sync_all().expect("note");
+    }
+
+    /// Reads what an earlier phase noted.
+    ///
+    /// # Panics
+    /// When there is no such note.
+    #[must_use]
+    pub fn read_note(&self, name: &str) -> String {
+        std::fs::read_to_string(self.file(name))
+            .unwrap_or_else(|error| panic!("no note {name} from an earlier phase: {error}"))
+    }
+
+    /// Cuts the guest's power. Other threads and programs run on for the few milliseconds until
+    /// the host has seen it; this thread does not.
+    ///
+    /// # Panics
+    /// When the host cannot be asked.
+    pub fn cut_power(&self) -> PowerIsOff {
+        File::create(&self.cut).expect("file that asks the host for the cut");
+        self.wait_for_cut()
+    }
+
+    /// Waits until a program that was started cuts the power, by creating the file that
+    /// `TIER_GUEST_CUT` names. Never returns; the deadline ends a wait in vain.
+    pub fn wait_for_cut(&self) -> PowerIsOff {
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+
+    /// Runs the phase that the host asked for, and ends this process.
+    pub(super) fn enter<'body>(
+        &self,
+        test: &str,
+        phases: impl Iterator<Item = Box<dyn FnOnce(&Self) + 'body>>,
+    ) -> ! {
+        let mut phases = phases;
+        let body = phases.nth(self.phase).unwrap_or_else(|| {
+            panic!("{test} has no phase {}: are its phases the same inside?", self.phase)
+        });
+        body(self);
+        #[allow(clippy::exit, reason = "what follows in the test function is for the host")]
+        std::process::exit(0)
+    }
+}

@@ -1,0 +1,268 @@
+//! Guests: a test body on a kernel of its own, with power that can be cut.
+//!
+//! Owns: booting a kernel for a test, running phases of that test inside, and what the test says.
+//! Invariants: a guest has a deadline and is dead when [`Guest::run`] returns, when the test
+//! fails, and when the test's own process dies. At most two guests run at a time on a machine.
+//! May not: skip silently ([`crate::skip`]).
+//!
+//! # Writing a guest test
+//!
+//! A test is a list of phases. On the host, `run` boots the guest once per phase and starts *the
+//! same test* in it; inside, `run` executes that phase's closure and never returns. So closures
+//! hold everything that touches devices, and what stands outside them runs on both sides: keep
+//! that to names and constants.
+//!
+//! ```ignore
+//! use std::time::Duration;
+//! use tier_tests::disk::{Disk, PowerLoss};
+//! use tier_tests::guest::Guest;
+//! use tier_tests::test_name;
+//!
+//! // #[test]
+//! fn a_flushed_write_survives() {
+//!     Guest::uml(test_name!())
+//!         .until_cut(|guest| {
+//!             let disk = Disk::new(guest.file("a.img"), 64 << 20).on_power_loss(PowerLoss::Lost).start();
+//!             // ... write to disk.path(), fsync ...
+//!             guest.cut_power()
+//!         })
+//!         .phase(|guest| {
+//!             let disk = Disk::new(guest.file("a.img"), 64 << 20).start();
+//!             // ... assert what is there ...
+//!         })
+//!         .run();
+//! }
+//! ```
+//!
+//! - [`Guest::uml`] boots in two seconds: dm in all its kinds, nbd, loop, brd, `io_uring`; one
+//!   CPU, kernel 6.1, no BPF, no ublk, no udev. [`Guest::qemu`] boots Debian's 6.12 with BPF, ublk,
+//!   NVMe and SCSI drives, and udev or systemd; twenty seconds and slow without KVM.
+//! - The guest's root is the machine's own file system. `/run`, `/tmp` and `/dev` are the guest's,
+//!   and so are changes below `/etc` and `/var`; all else is real, so write to [`Inside::file`].
+//!   That folder outlives the boots of one test, and nothing else does.
+//! - What survives a cut is what was synced: the guest's page cache of the scratch folder dies with
+//!   it too. A marker for the next phase is written with [`Inside::note`].
+//! - A program under test cuts the power by creating the file that `TIER_GUEST_CUT` names.
+//! - On failure the end of the guest's console is shown. `TIER_GUEST_KEEP=1` keeps the scratch
+//!   folder, images and consoles with it; `TIER_GUEST_VERBOSE=1` shows the console as it comes.
+//! - One [`Guest`] per test. For twenty random cuts, add forty phases in a loop.
+
+mod boot;
+mod inside;
+mod modules;
+mod qemu;
+mod scratch;
+mod slots;
+mod uml;
+
+use std::time::Duration;
+
+pub use inside::{Inside, PowerIsOff};
+pub use qemu::Drive;
+pub use scratch::Scratch;
+
+use boot::Ended;
+
+/// A test that runs inside guests. See the module's documentation.
+#[must_use = "a guest does nothing until `run`"]
+pub struct Guest<'body> {
+    test: String,
+    kernel: Kernel,
+    settings: Settings,
+    phases: Vec<Phase<'body>>,
+}
+
+/// Which kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kernel {
+    UserMode,
+    Emulated,
+}
+
+/// What a boot needs to know, whatever the kernel.
+struct Settings {
+    memory_mib: u32,
+    modules: Vec<String>,
+    deadline: Duration,
+    drives: Vec<Drive>,
+    systemd: bool,
+}
+
+/// One boot of the guest, and how it must end.
+struct Phase<'body> {
+    end: End,
+    body: Box<dyn FnOnce(&Inside) + 'body>,
+}
+
+/// How a phase must end for the test to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Its body returns.
+    Return,
+    /// Its body, or a program that it started, asks for the cut.
+    Cut,
+    /// The host cuts the power this long after the body began.
+    CutAfter(Duration),
+}
+
+impl<'body> Guest<'body> {
+    /// A guest on User-Mode Linux for the test of this name ([`crate::test_name!`]).
+    pub fn uml(test: impl Into<String>) -> Self {
+        Self::new(test.into(), Kernel::UserMode, 512, Duration::from_secs(120))
+    }
+
+    /// A guest on an emulated machine (on KVM where that works) with Debian's 6.12 kernel.
+    pub fn qemu(test: impl Into<String>) -> Self {
+        Self::new(test.into(), Kernel::Emulated, 2048, Duration::from_secs(300))
+    }
+
+    fn new(test: String, kernel: Kernel, memory_mib: u32, deadline: Duration) -> Self {
+        let settings = Settings {
+            memory_mib,
+            modules: Vec::new(),
+            deadline,
+            drives: Vec::new(),
+            systemd: false,
+        };
+        Self { test, kernel, settings, phases: Vec::new() }
+    }
+
+    /// The guest's memory in MiB (512, or 2048 for an emulated machine).
+    pub fn memory_mib(mut self, memory_mib: u32) -> Self {
+        self.settings.memory_mib = memory_mib;
+        self
+    }
+
+    /// Loads one more kernel module, parameters after its name. Those for device-mapper, nbd, loop
+    /// and brd are there already.
+    pub fn module(mut self, module: &str) -> Self {
+        self.settings.modules.push(module.to_owned());
+        self
+    }
+
+    /// The longest that one phase may take, its boot included, before it is killed and the test
+    /// fails.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.settings.deadline = deadline;
+        self
+    }
+
+    /// Adds a drive to an emulated machine. Its image lies in the scratch folder.
+    ///
+    /// # Panics
+    /// On User-Mode Linux, which has no drives; [`crate::disk`] works on both.
+    pub fn drive(mut self, drive: Drive) -> Self {
+        assert!(self.kernel == Kernel::Emulated, "only an emulated machine has drives");
+        self.settings.drives.push(drive);
+        self
+    }
+
+    /// Runs systemd (with udev) as the emulated machine's init.
+    ///
+    /// # Panics
+    /// On User-Mode Linux.
+    pub fn systemd(mut self) -> Self {
+        assert!(self.kernel == Kernel::Emulated, "only an emulated machine runs systemd");
+        self.settings.systemd = true;
+        self
+    }
+
+    /// A phase whose body must return.
+    pub fn phase(self, body: impl FnOnce(&Inside) + 'body) -> Self {
+        self.push(End::Return, Box::new(body))
+    }
+
+    /// A phase whose body ends the guest by [`Inside::cut_power`], or waits in
+    /// [`Inside::wait_for_cut`] for a program that does.
+    pub fn until_cut(self, body: impl FnOnce(&Inside) -> PowerIsOff + 'body) -> Self {
+        let never_returns = move |inside: &Inside| match body(inside) {};
+        self.push(End::Cut, Box::new(never_returns))
+    }
+
+    /// A phase whose power is cut this long after its body began, wherever it is then. A body
+    /// that returns earlier fails the test: nothing was cut under it.
+    pub fn cut_after(self, delay: Duration, body: impl FnOnce(&Inside) + 'body) -> Self {
+        self.push(End::CutAfter(delay), Box::new(body))
+    }
+
+    fn push(mut self, end: End, body: Box<dyn FnOnce(&Inside) + 'body>) -> Self {
+        self.phases.push(Phase { end, body });
+        self
+    }
+
+    /// Runs the phases, each in a fresh boot. Returns the scratch folder with what the guest left
+    /// there, or `None` when no such guest can run here (recorded as skipped).
+    ///
+    /// # Panics
+    /// When a phase fails, dies, ends in another way than it must, or passes its deadline.
+    pub fn run(self) -> Option<Scratch> {
+        if let Some(inside) = Inside::current() {
+            inside.enter(self.test.as_str(), self.phases.into_iter().map(|phase| phase.body));
+        }
+        if let Err(reason) = self.kernel.available() {
+            crate::skip::record(&self.test, &reason);
+            return None;
+        }
+        let _slot = slots::take();
+        let scratch = Scratch::create(&self.test);
+        for (number, phase) in self.phases.iter().enumerate() {
+            let boot = boot::Boot {
+                test: &self.test,
+                phase: number,
+                settings: &self.settings,
+                scratch: &scratch,
+            };
+            let machine = match self.kernel {
+                Kernel::UserMode => uml::command(&boot),
+                Kernel::Emulated => qemu::command(&boot),
+            };
+            let ended = boot.until_it_ends(machine, phase.end);
+            if let Some(complaint) = complaint(phase.end, &ended) {
+                panic!("{} phase {number}: {complaint}\n{}", self.test, boot.wreck());
+            }
+        }
+        Some(scratch)
+    }
+}
+
+impl Kernel {
+    fn available(self) -> Result<(), String> {
+        match self {
+            Self::UserMode => uml::available(),
+            Self::Emulated => qemu::available(),
+        }
+    }
+}
+
+/// What is wrong with a phase that had to end so and ended otherwise.
+fn complaint(planned: End, ended: &Ended) -> Option<String> {
+    match (planned, ended) {
+        (End::Return, Ended::Returned(0))
+        | (End::Cut, Ended::AskedForCut)
+        | (End::CutAfter(_), Ended::CutOnTime) => None,
+        (End::Return, Ended::AskedForCut) => Some("cut its power, and had to return".to_owned()),
+        (_, Ended::Returned(0)) => Some("returned before its power was cut".to_owned()),
+        (_, Ended::Returned(code)) => Some(format!("its body failed (exit status {code})")),
+        (_, Ended::Died(status)) => Some(format!("the guest died by itself ({status})")),
+        (_, Ended::Overdue(deadline)) => Some(format!("was killed at its deadline, {deadline:?}")),
+        (_, ended) => Some(format!("ended as {ended:?}, and had to end as {planned:?}")),
+    }
+}
+
+/// The name by which `libtest` knows the test function that this macro is called in.
+#[macro_export]
+macro_rules! test_name {
+    () => {{
+        fn here() {}
+        $crate::guest::test_name_of(std::any::type_name_of_val(&here))
+    }};
+}
+
+/// Cuts the path of an inner function down to its test: `suite::module::test::here` is the test
+/// `module::test`.
+#[doc(hidden)]
+#[must_use]
+pub fn test_name_of(inner: &str) -> String {
+    let path = inner.trim_end_matches("::here").trim_end_matches("::{{closure}}");
+    path.split_once("::").map_or(path, |(_suite, test)| test).to_owned()
+}
