@@ -27,7 +27,9 @@ pub fn attempt<S: AsRef<OsStr>>(program: &str, arguments: &[S]) -> Result<String
         .stdin(Stdio::null())
         .output()
         .unwrap_or_else(|error| panic!("cannot start {program}: {error}; run tests/setup"));
-    let said = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+    let said = String::from_utf8_lossy(&output.stdout)
+        .trim_end()
+        .to_owned();
     if output.status.success() {
         return Ok(said);
     }
@@ -40,7 +42,10 @@ fn complaint<S: AsRef<OsStr>>(
     said: &str,
     output: &Output,
 ) -> String {
-    let words: Vec<_> = arguments.iter().map(|word| word.as_ref().to_string_lossy()).collect();
+    let words: Vec<_> = arguments
+        .iter()
+        .map(|word| word.as_ref().to_string_lossy())
+        .collect();
     format!(
         "`{program} {}` failed ({}): {}{said}",
         words.join(" "),

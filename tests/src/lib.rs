@@ -7,6 +7,7 @@
     clippy::panic,
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::missing_panics_doc,
     reason = "a harness fails the test that uses it, and a panic is how a test fails"
 )]
 

@@ -22,8 +22,13 @@ pub fn record(test: &str, reason: &str) {
     // Written past libtest's capture of print macros, so that it shows even where tests pass.
     writeln!(std::io::stderr(), "SKIPPED {test}: {reason}").expect("standard error is open");
     if let Some(path) = std::env::var_os(RECORD_VARIABLE) {
-        let mut file = File::options().append(true).create(true).open(&path).expect("skip record");
+        let mut file = File::options()
+            .append(true)
+            .create(true)
+            .open(&path)
+            .expect("skip record");
         // One write of one line: other test processes append to the same file.
-        file.write_all(format!("{test}: {reason}\n").as_bytes()).expect("skip record");
+        file.write_all(format!("{test}: {reason}\n").as_bytes())
+            .expect("skip record");
     }
 }

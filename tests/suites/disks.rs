@@ -21,7 +21,11 @@ fn the_kernel_sees_a_write_back_cache_and_reads_what_was_written() {
             assert_eq!(sys("queue/write_cache").trim(), "write back");
             assert_eq!(sys("queue/logical_block_size").trim(), "512");
             assert_eq!(sys("size").trim(), (SIZE / 512).to_string());
-            let node = File::options().read(true).write(true).open(disk.path()).unwrap();
+            let node = File::options()
+                .read(true)
+                .write(true)
+                .open(disk.path())
+                .unwrap();
             node.write_all_at(&[5; 8192], 4096).unwrap();
             node.sync_data().unwrap();
             let mut read = [0; 8192];

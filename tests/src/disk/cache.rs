@@ -26,7 +26,11 @@ pub(super) struct Cache {
 
 impl Cache {
     pub(super) fn new(image: File, block_bytes: u32, power_loss: PowerLoss) -> Self {
-        let seed = if let PowerLoss::Some { seed } = power_loss { seed } else { 0 };
+        let seed = if let PowerLoss::Some { seed } = power_loss {
+            seed
+        } else {
+            0
+        };
         Self {
             image,
             block_bytes: block_bytes as usize,
@@ -62,7 +66,8 @@ impl Cache {
         for (index, block) in data.chunks_exact(self.block_bytes).enumerate() {
             let number = offset / self.block_bytes as u64 + index as u64;
             if self.power_loss != PowerLoss::Lost && self.coin.bool() {
-                self.image.write_all_at(block, number * self.block_bytes as u64)?;
+                self.image
+                    .write_all_at(block, number * self.block_bytes as u64)?;
                 self.volatile.remove(&number);
                 reached_image = true;
             } else {
@@ -72,7 +77,11 @@ impl Cache {
         if self.volatile.len() * self.block_bytes > LIMIT_BYTES {
             return self.flush();
         }
-        if reached_image { self.image.sync_data() } else { Ok(()) }
+        if reached_image {
+            self.image.sync_data()
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes whole blocks past the cache: durable when this returns.
@@ -90,7 +99,8 @@ impl Cache {
     /// Makes everything durable.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         for (number, block) in &self.volatile {
-            self.image.write_all_at(block, number * self.block_bytes as u64)?;
+            self.image
+                .write_all_at(block, number * self.block_bytes as u64)?;
         }
         self.image.sync_data()?;
         self.volatile.clear();
@@ -107,12 +117,17 @@ mod tests {
     fn cache(power_loss: PowerLoss) -> (Cache, File) {
         let image = tempfile::tempfile().unwrap();
         image.set_len(1 << 20).unwrap();
-        (Cache::new(image.try_clone().unwrap(), 512, power_loss), image)
+        (
+            Cache::new(image.try_clone().unwrap(), 512, power_loss),
+            image,
+        )
     }
 
     fn block(image: &File, number: u64) -> u8 {
         let mut data = [0; BLOCK];
-        image.read_exact_at(&mut data, number * BLOCK as u64).unwrap();
+        image
+            .read_exact_at(&mut data, number * BLOCK as u64)
+            .unwrap();
         assert!(data.iter().all(|&byte| byte == data[0]), "a torn block");
         data[0]
     }
@@ -123,7 +138,10 @@ mod tests {
         cache.write(1024, &[7; 2 * BLOCK]).unwrap();
         let mut read = [0; 4 * BLOCK];
         cache.read(512, &mut read).unwrap();
-        assert_eq!((read[0], read[BLOCK], read[2 * BLOCK], read[3 * BLOCK]), (0, 7, 7, 0));
+        assert_eq!(
+            (read[0], read[BLOCK], read[2 * BLOCK], read[3 * BLOCK]),
+            (0, 7, 7, 0)
+        );
         assert_eq!(block(&image, 2), 0);
         assert_eq!(cache.volatile_blocks(), 2);
         cache.flush().unwrap();
@@ -148,11 +166,16 @@ mod tests {
             for number in 0..64 {
                 cache.write(number * BLOCK as u64, &[9; BLOCK]).unwrap();
             }
-            (0..64).filter(|&number| block(&image, number) == 9).collect::<Vec<u64>>()
+            (0..64)
+                .filter(|&number| block(&image, number) == 9)
+                .collect::<Vec<u64>>()
         };
         let kept = survivors(1);
         assert!((16..48).contains(&kept.len()), "{kept:?}");
-        assert!(kept.last().unwrap() + 1 > kept.len() as u64, "a prefix is no disorder");
+        assert!(
+            kept.last().unwrap() + 1 > kept.len() as u64,
+            "a prefix is no disorder"
+        );
         assert_eq!(kept, survivors(1));
         assert_ne!(kept, survivors(2));
     }

@@ -80,9 +80,13 @@ impl Queues {
             let pause = match waiting.answers.first_entry() {
                 Some(first) if first.key().0 <= now => return Some(first.remove()),
                 Some(first) => first.key().0 - now,
-                None => Duration::from_secs(3600),
+                None => Duration::from_hours(1),
             };
-            waiting = self.news.wait_timeout(waiting, pause).expect("a disk's server has panicked").0;
+            waiting = self
+                .news
+                .wait_timeout(waiting, pause)
+                .expect("a disk's server has panicked")
+                .0;
         }
     }
 }
@@ -95,9 +99,14 @@ impl Connection {
         let looking = LOOKING.lock().expect("another disk failed to start");
         let node = free_node();
         let device = Arc::new(NbdDevice::open(&node).expect("nbd device"));
-        device.attach(kernel_end.as_fd(), geometry(disk)).expect("nbd device takes the disk");
+        device
+            .attach(kernel_end.as_fd(), geometry(disk))
+            .expect("nbd device takes the disk");
         let waiting = Mutex::new(Waiting::default());
-        let queues = Arc::new(Queues { waiting, news: Condvar::new() });
+        let queues = Arc::new(Queues {
+            waiting,
+            news: Condvar::new(),
+        });
         spawn("disk-device", {
             let device = Arc::clone(&device);
             // The kernel holds its end only from here on; ours stays open until it returns.
@@ -109,7 +118,11 @@ impl Connection {
         serve(our_end, state, &queues);
         wait_until_ready(&node, disk.bytes);
         drop(looking);
-        Self { node, device, queues }
+        Self {
+            node,
+            device,
+            queues,
+        }
     }
 
     pub(super) fn node(&self) -> &Path {
@@ -168,7 +181,10 @@ fn serve(our_end: UnixStream, state: &Arc<State>, queues: &Arc<Queues>) {
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) {
-    thread::Builder::new().name(name.to_owned()).spawn(body).expect("thread of a harness disk");
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .expect("thread of a harness disk");
 }
 
 fn geometry(disk: &Disk) -> Geometry {
@@ -181,9 +197,16 @@ fn geometry(disk: &Disk) -> Geometry {
         flags |= if wanted { flag } else { 0 };
     }
     let block_bytes = u64::from(disk.block_bytes);
-    assert!(disk.bytes.is_multiple_of(block_bytes), "a disk is a whole number of its blocks");
+    assert!(
+        disk.bytes.is_multiple_of(block_bytes),
+        "a disk is a whole number of its blocks"
+    );
     let blocks = u32::try_from(disk.bytes / block_bytes).expect("disk under 2^32 blocks");
-    Geometry { block_bytes: disk.block_bytes, blocks, flags }
+    Geometry {
+        block_bytes: disk.block_bytes,
+        blocks,
+        flags,
+    }
 }
 
 /// The first nbd device that nobody uses: one in use has a `pid` in sysfs.
@@ -204,7 +227,11 @@ fn wait_until_ready(node: &Path, bytes: u64) {
     let deadline = Instant::now() + Duration::from_secs(10);
     let size = || std::fs::read_to_string(block.join("size")).unwrap_or_default();
     while size().trim() != (bytes / 512).to_string() || !block.join("pid").exists() {
-        assert!(Instant::now() < deadline, "{name} did not come up: size {}", size().trim());
+        assert!(
+            Instant::now() < deadline,
+            "{name} did not come up: size {}",
+            size().trim()
+        );
         thread::sleep(Duration::from_millis(2));
     }
 }

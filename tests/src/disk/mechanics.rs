@@ -41,7 +41,12 @@ pub(super) struct Mechanics {
 
 impl Mechanics {
     pub(super) fn new(speed: Speed, disk_bytes: u64) -> Self {
-        Self { speed, disk_bytes, busy_until: Instant::now(), head: 0 }
+        Self {
+            speed,
+            disk_bytes,
+            busy_until: Instant::now(),
+            head: 0,
+        }
     }
 
     pub(super) fn set_speed(&mut self, speed: Speed) {
@@ -53,11 +58,18 @@ impl Mechanics {
         let free = self.busy_until.max(now);
         match self.speed {
             Speed::Full => now,
-            Speed::Flash { latency, bytes_per_second } => {
+            Speed::Flash {
+                latency,
+                bytes_per_second,
+            } => {
                 self.busy_until = free + transfer(length, bytes_per_second);
                 self.busy_until + latency
             }
-            Speed::Rotating { full_seek, turn, bytes_per_second } => {
+            Speed::Rotating {
+                full_seek,
+                turn,
+                bytes_per_second,
+            } => {
                 let mut service = transfer(length, bytes_per_second);
                 if offset != self.head && length > 0 {
                     #[allow(clippy::cast_precision_loss, reason = "a share of the disk's width")]
@@ -102,7 +114,10 @@ mod tests {
 
     #[test]
     fn flash_overlaps_latency_and_shares_its_bus() {
-        let speed = Speed::Flash { latency: 5 * MS, bytes_per_second: 1 << 30 };
+        let speed = Speed::Flash {
+            latency: 5 * MS,
+            bytes_per_second: 1 << 30,
+        };
         let mut disk = Mechanics::new(speed, 1 << 30);
         let now = Instant::now() + MS;
         let first = disk.due(now, 0, 1 << 20);

@@ -77,7 +77,12 @@ impl Answers {
     pub const HUNG: Self = Self::all(Answer::Hang);
 
     const fn all(answer: Answer) -> Self {
-        Self { read: answer, write: answer, flush: answer, discard: answer }
+        Self {
+            read: answer,
+            write: answer,
+            flush: answer,
+            discard: answer,
+        }
     }
 }
 
@@ -211,7 +216,10 @@ impl RunningDisk {
     /// The device node as text, for tables and command lines.
     #[must_use]
     pub fn node(&self) -> &str {
-        self.connection.node().to_str().expect("device nodes are ASCII")
+        self.connection
+            .node()
+            .to_str()
+            .expect("device nodes are ASCII")
     }
 
     /// The device's name below `/sys/block`.

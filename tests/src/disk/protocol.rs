@@ -50,12 +50,19 @@ pub(super) fn read_request(socket: &mut impl Read) -> io::Result<Request> {
         1 => {
             let mut data = vec![0; length as usize];
             socket.read_exact(&mut data)?;
-            Action::Write { data, fua: kind & FUA != 0 }
+            Action::Write {
+                data,
+                fua: kind & FUA != 0,
+            }
         }
         2 => Action::Disconnect,
         3 => Action::Flush,
         4 => Action::Discard,
-        other => return Err(io::Error::other(format!("NBD request {other} was not offered"))),
+        other => {
+            return Err(io::Error::other(format!(
+                "NBD request {other} was not offered"
+            )));
+        }
     };
     Ok(Request {
         handle: header[8..16].try_into().expect("8 bytes"),

@@ -49,7 +49,9 @@ impl State {
             mechanics: Mechanics::new(disk.speed, disk.bytes),
             counts: Counts::default(),
         };
-        Self { parts: Mutex::new(parts) }
+        Self {
+            parts: Mutex::new(parts),
+        }
     }
 
     fn parts(&self) -> MutexGuard<'_, Parts> {
@@ -144,7 +146,9 @@ impl Parts {
                 refuse_if(*fua && self.answers.flush == Answer::Fail)?;
                 self.write_over(offset, length)?;
                 if *fua || !self.write_cache {
-                    self.cache.write_through(offset, data).map_err(|_error| EIO)?;
+                    self.cache
+                        .write_through(offset, data)
+                        .map_err(|_error| EIO)?;
                 } else {
                     self.cache.write(offset, data).map_err(|_error| EIO)?;
                 }
@@ -169,7 +173,11 @@ impl Parts {
     /// Heals bad blocks that a write heals; refuses a write over the others.
     fn write_over(&mut self, offset: u64, length: u64) -> Result<(), u32> {
         let blocks = self.blocks(offset, length);
-        refuse_if(self.bad.range(blocks.clone()).any(|(_, how)| *how == Spoil::ForEver))?;
+        refuse_if(
+            self.bad
+                .range(blocks.clone())
+                .any(|(_, how)| *how == Spoil::ForEver),
+        )?;
         self.bad.retain(|number, _| !blocks.contains(number));
         Ok(())
     }

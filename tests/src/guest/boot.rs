@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,9 @@ impl Boot<'_> {
     }
 
     fn console(&self) -> PathBuf {
-        self.scratch.path().join(format!("console-{}.log", self.phase))
+        self.scratch
+            .path()
+            .join(format!("console-{}.log", self.phase))
     }
 
     /// The shell commands that run this phase's body and report its end to the host.
@@ -61,7 +63,15 @@ impl Boot<'_> {
         let folder = std::env::current_dir().expect("working folder");
         let mut script = String::new();
         for (name, value) in std::env::vars() {
-            let handed_on = ["TIER", "RUST_", "CARGO_", "PATH", "HOME", "LD_LIBRARY_PATH", "LANG"];
+            let handed_on = [
+                "TIER",
+                "RUST_",
+                "CARGO_",
+                "PATH",
+                "HOME",
+                "LD_LIBRARY_PATH",
+                "LANG",
+            ];
             // Where skips are recorded is the host's business.
             if handed_on.iter().any(|prefix| name.starts_with(prefix))
                 && name != crate::skip::RECORD_VARIABLE
@@ -74,7 +84,14 @@ impl Boot<'_> {
             (inside::SCRATCH, self.scratch.path().display().to_string()),
             (inside::PHASE, self.phase.to_string()),
             (inside::CUT, cut.display().to_string()),
-            ("DM_DISABLE_UDEV", if self.has_udev() { String::new() } else { "1".to_owned() }),
+            (
+                "DM_DISABLE_UDEV",
+                if self.has_udev() {
+                    String::new()
+                } else {
+                    "1".to_owned()
+                },
+            ),
         ];
         for (name, value) in variables.iter().filter(|(_, value)| !value.is_empty()) {
             writeln!(script, "export {name}={}", quoted(value)).expect("string");
@@ -104,7 +121,10 @@ impl Boot<'_> {
     /// Writes an executable script of this phase into the scratch folder.
     pub(super) fn script(&self, name: &str, text: &str) -> PathBuf {
         use std::os::unix::fs::PermissionsExt as _;
-        let path = self.scratch.path().join(format!("{name}-{}.sh", self.phase));
+        let path = self
+            .scratch
+            .path()
+            .join(format!("{name}-{}.sh", self.phase));
         std::fs::write(&path, text).expect("script in the scratch folder");
         let executable = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(&path, executable).expect("script in the scratch folder");
@@ -112,9 +132,9 @@ impl Boot<'_> {
     }
 
     /// Starts the machine and waits until it has ended, or ends it as planned.
-    pub(super) fn until_it_ends(&self, machine: Command, planned: End) -> Ended {
+    pub(super) fn until_it_ends(&self, machine: &Command, planned: End) -> Ended {
         std::fs::create_dir_all(self.control()).expect("control folder");
-        let mut machine = Machine::start(machine, self.console());
+        let mut machine = Machine::start(machine, &self.console());
         let deadline = Instant::now() + self.settings.deadline;
         let mut cut_at = None;
         loop {
@@ -153,7 +173,8 @@ impl Boot<'_> {
             if name == "cut" {
                 return Some(Ended::AskedForCut);
             }
-            name.strip_prefix("done.").map(|status| Ended::Returned(status.parse().unwrap_or(-1)))
+            name.strip_prefix("done.")
+                .map(|status| Ended::Returned(status.parse().unwrap_or(-1)))
         })
     }
 
@@ -172,17 +193,17 @@ impl Boot<'_> {
 }
 
 /// A running guest.
-struct Machine {
+pub(super) struct Machine {
     child: Child,
 }
 
 impl Machine {
-    fn start(command: Command, console: PathBuf) -> Self {
+    pub(super) fn start(command: &Command, console: &Path) -> Self {
         let output = || -> Stdio {
             if std::env::var_os("TIER_GUEST_VERBOSE").is_some() {
                 return Stdio::inherit();
             }
-            let file = File::options().append(true).create(true).open(&console);
+            let file = File::options().append(true).create(true).open(console);
             file.expect("console log").into()
         };
         let mut whole = Command::new("setpriv");
@@ -196,9 +217,26 @@ impl Machine {
         for (name, value) in command.get_envs() {
             whole.env(name, value.unwrap_or_default());
         }
-        whole.stdin(Stdio::null()).stdout(output()).stderr(output()).process_group(0);
-        let child = whole.spawn().expect("setpriv and unshare from util-linux start the guest");
+        whole
+            .stdin(Stdio::null())
+            .stdout(output())
+            .stderr(output())
+            .process_group(0);
+        let child = whole
+            .spawn()
+            .expect("setpriv and unshare from util-linux start the guest");
         Self { child }
+    }
+
+    /// Waits for it to end by itself with exit status 0.
+    pub(super) fn succeeds_within(mut self, limit: Duration, since: Instant) -> bool {
+        while since.elapsed() < limit {
+            if let Some(status) = self.child.try_wait().expect("wait for the guest") {
+                return status.success();
+            }
+            std::thread::sleep(LOOK);
+        }
+        false
     }
 
     /// Kills the guest: the power cut.

@@ -52,6 +52,28 @@ impl Inside {
         &self.scratch
     }
 
+    /// The node of an emulated machine's drive ([`super::Drive`]), found by its serial number.
+    ///
+    /// # Panics
+    /// When there is no such drive.
+    #[must_use]
+    pub fn drive(&self, name: &str) -> PathBuf {
+        let disks = std::fs::read_dir("/sys/block").expect("sysfs");
+        let is_it = |device: &Path| {
+            // NVMe gives the serial number alone, SCSI a page that ends in it (SPC-5, page 80h).
+            ["device/serial", "device/vpd_pg80"].iter().any(|file| {
+                let serial = std::fs::read(device.join(file)).unwrap_or_default();
+                String::from_utf8_lossy(&serial).trim_end().ends_with(name)
+            })
+        };
+        let found = disks
+            .flatten()
+            .map(|disk| disk.path())
+            .find(|path| is_it(path));
+        let found = found.unwrap_or_else(|| panic!("no drive has the serial number {name}"));
+        Path::new("/dev").join(found.file_name().expect("name of a block device"))
+    }
+
     /// Number of the running phase, from 0.
     #[must_use]
     pub fn phase(&self) -> usize {
@@ -83,6 +105,7 @@ impl Inside {
     ///
     /// # Panics
     /// When the host cannot be asked.
+    #[must_use]
     pub fn cut_power(&self) -> PowerIsOff {
         File::create(&self.cut).expect("file that asks the host for the cut");
         self.wait_for_cut()
@@ -90,6 +113,7 @@ impl Inside {
 
     /// Waits until a program that was started cuts the power, by creating the file that
     /// `TIER_GUEST_CUT` names. Never returns; the deadline ends a wait in vain.
+    #[must_use]
     pub fn wait_for_cut(&self) -> PowerIsOff {
         loop {
             std::thread::sleep(Duration::from_secs(1));
@@ -104,10 +128,16 @@ impl Inside {
     ) -> ! {
         let mut phases = phases;
         let body = phases.nth(self.phase).unwrap_or_else(|| {
-            panic!("{test} has no phase {}: are its phases the same inside?", self.phase)
+            panic!(
+                "{test} has no phase {}: are its phases the same inside?",
+                self.phase
+            )
         });
         body(self);
-        #[allow(clippy::exit, reason = "what follows in the test function is for the host")]
+        #[allow(
+            clippy::exit,
+            reason = "what follows in the test function is for the host"
+        )]
         std::process::exit(0)
     }
 }

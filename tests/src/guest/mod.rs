@@ -108,12 +108,12 @@ enum End {
 impl<'body> Guest<'body> {
     /// A guest on User-Mode Linux for the test of this name ([`crate::test_name!`]).
     pub fn uml(test: impl Into<String>) -> Self {
-        Self::new(test.into(), Kernel::UserMode, 512, Duration::from_secs(120))
+        Self::new(test.into(), Kernel::UserMode, 512, Duration::from_mins(2))
     }
 
     /// A guest on an emulated machine (on KVM where that works) with Debian's 6.12 kernel.
     pub fn qemu(test: impl Into<String>) -> Self {
-        Self::new(test.into(), Kernel::Emulated, 2048, Duration::from_secs(300))
+        Self::new(test.into(), Kernel::Emulated, 2048, Duration::from_mins(5))
     }
 
     fn new(test: String, kernel: Kernel, memory_mib: u32, deadline: Duration) -> Self {
@@ -124,7 +124,12 @@ impl<'body> Guest<'body> {
             drives: Vec::new(),
             systemd: false,
         };
-        Self { test, kernel, settings, phases: Vec::new() }
+        Self {
+            test,
+            kernel,
+            settings,
+            phases: Vec::new(),
+        }
     }
 
     /// The guest's memory in MiB (512, or 2048 for an emulated machine).
@@ -152,7 +157,10 @@ impl<'body> Guest<'body> {
     /// # Panics
     /// On User-Mode Linux, which has no drives; [`crate::disk`] works on both.
     pub fn drive(mut self, drive: Drive) -> Self {
-        assert!(self.kernel == Kernel::Emulated, "only an emulated machine has drives");
+        assert!(
+            self.kernel == Kernel::Emulated,
+            "only an emulated machine has drives"
+        );
         self.settings.drives.push(drive);
         self
     }
@@ -162,7 +170,10 @@ impl<'body> Guest<'body> {
     /// # Panics
     /// On User-Mode Linux.
     pub fn systemd(mut self) -> Self {
-        assert!(self.kernel == Kernel::Emulated, "only an emulated machine runs systemd");
+        assert!(
+            self.kernel == Kernel::Emulated,
+            "only an emulated machine runs systemd"
+        );
         self.settings.systemd = true;
         self
     }
@@ -195,9 +206,13 @@ impl<'body> Guest<'body> {
     ///
     /// # Panics
     /// When a phase fails, dies, ends in another way than it must, or passes its deadline.
+    #[allow(clippy::must_use_candidate, reason = "most tests want nothing back")]
     pub fn run(self) -> Option<Scratch> {
         if let Some(inside) = Inside::current() {
-            inside.enter(self.test.as_str(), self.phases.into_iter().map(|phase| phase.body));
+            inside.enter(
+                self.test.as_str(),
+                self.phases.into_iter().map(|phase| phase.body),
+            );
         }
         if let Err(reason) = self.kernel.available() {
             crate::skip::record(&self.test, &reason);
@@ -216,9 +231,13 @@ impl<'body> Guest<'body> {
                 Kernel::UserMode => uml::command(&boot),
                 Kernel::Emulated => qemu::command(&boot),
             };
-            let ended = boot.until_it_ends(machine, phase.end);
+            let ended = boot.until_it_ends(&machine, phase.end);
             if let Some(complaint) = complaint(phase.end, &ended) {
-                panic!("{} phase {number}: {complaint}\n{}", self.test, boot.wreck());
+                panic!(
+                    "{} phase {number}: {complaint}\n{}",
+                    self.test,
+                    boot.wreck()
+                );
             }
         }
         Some(scratch)
@@ -263,6 +282,10 @@ macro_rules! test_name {
 #[doc(hidden)]
 #[must_use]
 pub fn test_name_of(inner: &str) -> String {
-    let path = inner.trim_end_matches("::here").trim_end_matches("::{{closure}}");
-    path.split_once("::").map_or(path, |(_suite, test)| test).to_owned()
+    let path = inner
+        .trim_end_matches("::here")
+        .trim_end_matches("::{{closure}}");
+    path.split_once("::")
+        .map_or(path, |(_suite, test)| test)
+        .to_owned()
 }

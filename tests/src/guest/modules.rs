@@ -22,7 +22,11 @@ impl ModuleFolder {
         };
         let dependencies = read("modules.dep")?;
         let built_in = read("modules.builtin")?;
-        Ok(Self { folder, dependencies, built_in })
+        Ok(Self {
+            folder,
+            dependencies,
+            built_in,
+        })
     }
 
     /// Adds to `order` the commands that load `wanted` (a name, then parameters), what it needs
@@ -32,10 +36,10 @@ impl ModuleFolder {
         if self.built_in.lines().any(|path| is_called(path, name)) {
             return Ok(());
         }
-        let line = self
-            .dependencies
-            .lines()
-            .find_map(|line| line.split_once(':').filter(|(path, _)| is_called(path, name)));
+        let line = self.dependencies.lines().find_map(|line| {
+            line.split_once(':')
+                .filter(|(path, _)| is_called(path, name))
+        });
         let Some((file, needed)) = line else {
             return Err(format!("no module {name} in {}", self.folder.display()));
         };
@@ -58,7 +62,9 @@ impl ModuleFolder {
 
 /// Whether the module file at `path` has this name; `-` and `_` are the same in module names.
 fn is_called(path: &str, name: &str) -> bool {
-    let stem = Path::new(path).file_stem().map(|stem| stem.to_string_lossy().replace('-', "_"));
+    let stem = Path::new(path)
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().replace('-', "_"));
     stem.is_some_and(|stem| stem == name.replace('-', "_"))
 }
 
@@ -100,6 +106,11 @@ mod tests {
         let mut order = Vec::new();
         folder().load("ext4", &mut order).unwrap();
         assert!(order.is_empty());
-        assert!(folder().load("dm-none", &mut order).unwrap_err().contains("dm-none"));
+        assert!(
+            folder()
+                .load("dm-none", &mut order)
+                .unwrap_err()
+                .contains("dm-none")
+        );
     }
 }

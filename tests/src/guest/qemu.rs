@@ -1,19 +1,235 @@
 //! An emulated machine with Debian's 6.12 kernel, through virtme-ng.
 //!
-//! Owns: its command line, its drives, and whether KVM works here. Placeholder in part.
+//! Owns: its command line, its drives, and knowing whether KVM works here. The machine's root is
+//! the host's, read-only, with changes below `/etc`, `/usr`, `/var`, `/tmp` and the like kept in
+//! memory; only the scratch folder is shared for writing.
 
+use std::fmt::Write as _;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
-use super::boot::Boot;
+use super::boot::{Boot, Machine, quoted};
+use super::scratch::guests_folder;
 
-/// A drive of the emulated machine.
-#[derive(Clone, Debug)]
-pub struct Drive {}
+/// What `modprobe` loads in every guest.
+const ALWAYS: &str = "dm-mod dm-mirror dm-zero dm-delay dm-flakey dm-log-writes nbd loop";
+const PROCESSORS: u32 = 2;
+/// A stock kernel under working KVM comes up in a few seconds.
+const KVM_TRIAL: Duration = Duration::from_mins(1);
 
-pub(super) fn available() -> Result<(), String> {
-    Err("not yet".to_owned())
+/// How a drive is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Nvme,
+    Ssd,
+    Hdd,
 }
 
-pub(super) fn command(_boot: &Boot<'_>) -> Command {
-    Command::new("false")
+/// A drive of an emulated machine. Found inside by [`super::Inside::drive`].
+#[derive(Clone, Debug)]
+#[must_use = "a drive is given to `Guest::drive`"]
+pub struct Drive {
+    kind: Kind,
+    name: String,
+    bytes: u64,
+    block_bytes: u32,
+    requests_per_second: Option<u32>,
+}
+
+impl Drive {
+    /// An NVMe drive of this name, a short word, and this size in bytes.
+    pub fn nvme(name: &str, bytes: u64) -> Self {
+        Self::new(Kind::Nvme, name, bytes)
+    }
+
+    /// A SCSI drive that says it does not rotate.
+    pub fn ssd(name: &str, bytes: u64) -> Self {
+        Self::new(Kind::Ssd, name, bytes)
+    }
+
+    /// A SCSI drive of 7200 turns a minute, held to 150 requests a second.
+    pub fn hdd(name: &str, bytes: u64) -> Self {
+        Self::new(Kind::Hdd, name, bytes).requests_per_second(150)
+    }
+
+    fn new(kind: Kind, name: &str, bytes: u64) -> Self {
+        assert!(
+            name.len() <= 20 && name.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+            "a drive's name is its serial number: at most 20 letters and digits, not {name:?}"
+        );
+        let name = name.to_owned();
+        Self {
+            kind,
+            name,
+            bytes,
+            block_bytes: 512,
+            requests_per_second: None,
+        }
+    }
+
+    /// Logical and physical block size: 512 or 4096.
+    pub fn block_bytes(mut self, block_bytes: u32) -> Self {
+        self.block_bytes = block_bytes;
+        self
+    }
+
+    /// Holds the drive to this many requests a second.
+    pub fn requests_per_second(mut self, limit: u32) -> Self {
+        self.requests_per_second = Some(limit);
+        self
+    }
+
+    /// QEMU's options for it; its image is made at the first boot and kept for the next.
+    fn options(&self, number: usize, folder: &Path) -> String {
+        let Self {
+            name, block_bytes, ..
+        } = self;
+        let image = folder.join(format!("{name}.img"));
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&image);
+        file.and_then(|file| file.set_len(self.bytes))
+            .expect("image of a drive");
+        let mut options = format!(
+            "-drive if=none,id=d{number},file={},format=raw,cache=none,aio=io_uring,discard=unmap",
+            image.display()
+        );
+        if let Some(limit) = self.requests_per_second {
+            write!(options, ",throttling.iops-total={limit}").expect("string");
+        }
+        let blocks = format!("logical_block_size={block_bytes},physical_block_size={block_bytes}");
+        let device = match self.kind {
+            Kind::Nvme => format!("nvme,drive=d{number},serial={name},{blocks}"),
+            Kind::Ssd => format!("scsi-hd,drive=d{number},serial={name},{blocks},rotation_rate=1"),
+            Kind::Hdd => {
+                format!("scsi-hd,drive=d{number},serial={name},{blocks},rotation_rate=7200")
+            }
+        };
+        write!(options, " -device {device}").expect("string");
+        options
+    }
+}
+
+/// Whether such a guest can run here, or what is missing.
+pub(super) fn available() -> Result<(), String> {
+    for (program, package) in [
+        ("qemu-system-x86_64", "package qemu-system-x86"),
+        ("busybox", "package busybox-static"),
+    ] {
+        if !crate::command::exists(program) {
+            return Err(format!(
+                "{program} is not installed ({package}; run tests/setup)"
+            ));
+        }
+    }
+    virtme().map_err(|why| format!("{why}; run tests/setup"))?;
+    kernel().map(|_image| ())
+}
+
+/// virtme-ng: on the search path, or where `tests/setup` puts it when Python is the system's.
+fn virtme() -> Result<PathBuf, String> {
+    let own = guests_folder().with_file_name("virtme-ng").join("bin/vng");
+    if own.is_file() {
+        return Ok(own);
+    }
+    if crate::command::exists("vng") {
+        return Ok("vng".into());
+    }
+    Err("vng is not installed (virtme-ng from PyPI)".to_owned())
+}
+
+/// The newest installed 6.12 kernel, or what is missing.
+fn kernel() -> Result<PathBuf, String> {
+    let images = std::fs::read_dir("/boot").map_err(|error| format!("/boot: {error}"))?;
+    let is_6_12 = |path: &PathBuf| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz-6.12."))
+    };
+    images
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(is_6_12)
+        .max()
+        .ok_or("no kernel 6.12 in /boot (package linux-image-6.12-amd64; run tests/setup)".into())
+}
+
+/// The command that boots this phase.
+pub(super) fn command(boot: &Boot<'_>) -> Command {
+    let folder = boot.scratch.path();
+    let mut options = String::from("-device virtio-scsi-pci");
+    for (number, drive) in boot.settings.drives.iter().enumerate() {
+        write!(options, " {}", drive.options(number, folder)).expect("string");
+    }
+    let modules = boot.settings.modules.iter();
+    let own: String = modules.fold(String::new(), |all, module| {
+        all + "modprobe " + module + "\n"
+    });
+    let text = format!(
+        "#!/bin/sh\n\
+         {own}modprobe -a {ALWAYS}\n\
+         {body}\n\
+         # The host kills the guest now.\n\
+         while :; do sleep 1000; done\n",
+        body = boot.body_script(),
+    );
+    let script = boot.script("body", &text);
+    let mut command = machine(boot.settings.memory_mib, kvm_works());
+    if boot.settings.systemd {
+        command.arg("--systemd");
+    }
+    command.arg(format!("--rwdir={}", folder.display()));
+    command.arg(format!("--qemu-opts={options}"));
+    command.arg("--").arg(quoted(&script.display().to_string()));
+    command
+}
+
+fn machine(memory_mib: u32, kvm: bool) -> Command {
+    let program = virtme().expect("checked by `available`");
+    let image = kernel().expect("checked by `available`");
+    let mut command = Command::new(program);
+    // Its console is a log, and is no terminal whose size could be asked for.
+    command.arg("--run").arg(image);
+    command.args([
+        "--cpus",
+        &PROCESSORS.to_string(),
+        "--memory",
+        &format!("{memory_mib}M"),
+    ]);
+    if !kvm {
+        command.arg("--disable-kvm");
+    }
+    command
+}
+
+/// Whether a guest comes up on KVM here, tried once per boot of the host: `/dev/kvm` may be there
+/// and yet no stock kernel boot on it.
+fn kvm_works() -> bool {
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        let usable = File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/kvm")
+            .is_ok();
+        usable && remembered_or_tried()
+    })
+}
+
+fn remembered_or_tried() -> bool {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let memory = guests_folder().join(format!("kvm-{}", boot.trim()));
+    if let Ok(known) = std::fs::read_to_string(&memory) {
+        return known == "works";
+    }
+    let mut command = machine(512, true);
+    command.args(["--", "true"]);
+    let console = guests_folder().join("kvm-trial.log");
+    let works = Machine::start(&command, &console).succeeds_within(KVM_TRIAL, Instant::now());
+    std::fs::write(&memory, if works { "works" } else { "fails" }).expect("memory of the trial");
+    works
 }

@@ -25,7 +25,11 @@ pub(super) fn take() -> Slot {
     loop {
         for slot in &slots {
             match slot.try_lock() {
-                Ok(()) => return Slot { _lock: slot.try_clone().expect("slot file") },
+                Ok(()) => {
+                    return Slot {
+                        _lock: slot.try_clone().expect("slot file"),
+                    };
+                }
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => panic!("cannot lock a guest's slot: {error}"),
             }

@@ -30,7 +30,9 @@ const ALWAYS: &[&str] = &[
 /// Whether such a guest can run here, or what is missing.
 pub(super) fn available() -> Result<(), String> {
     if !crate::command::exists(PROGRAM) {
-        return Err(format!("{PROGRAM} is not installed (package user-mode-linux; run tests/setup)"));
+        return Err(format!(
+            "{PROGRAM} is not installed (package user-mode-linux; run tests/setup)"
+        ));
     }
     module_folder().map(|_folder| ())
 }
@@ -91,7 +93,9 @@ fn modules(boot: &Boot<'_>) -> String {
     let mut order = Vec::new();
     // The test's own come first, so that its parameters win over those of `ALWAYS`.
     for module in wanted.chain(ALWAYS.iter().copied()) {
-        folder.load(module, &mut order).unwrap_or_else(|why| panic!("{why}"));
+        folder
+            .load(module, &mut order)
+            .unwrap_or_else(|why| panic!("{why}"));
     }
     order.join("\n")
 }
@@ -111,7 +115,10 @@ fn own_folders(boot: &Boot<'_>) -> String {
         let upper = format!("/run/own{folder}");
         let options = format!("lowerdir={folder},upperdir={upper}/upper,workdir={upper}/work");
         lines.push(format!("mkdir -p {upper}/upper {upper}/work"));
-        lines.push(format!("mount -t overlay -o {} own {folder}", quoted(&options)));
+        lines.push(format!(
+            "mount -t overlay -o {} own {folder}",
+            quoted(&options)
+        ));
     }
     lines.join("\n")
 }

@@ -1,0 +1,41 @@
+//! Emulated machines: what they promise to the suites that need BPF, ublk, NVMe or systemd.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
+
+use tier_tests::guest::{Drive, Guest};
+use tier_tests::test_name;
+
+#[test]
+fn drives_are_found_by_name_and_outlive_a_power_cut() {
+    Guest::qemu(test_name!())
+        .drive(Drive::nvme("fast", 64 << 20))
+        .drive(Drive::hdd("slow", 64 << 20).block_bytes(4096))
+        .until_cut(|guest| {
+            let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+            assert!(release.starts_with("6.12."), "{release}");
+            for (name, rotational, block) in [("fast", "0", "512"), ("slow", "1", "4096")] {
+                let node = guest.drive(name);
+                let sys = std::path::Path::new("/sys/block").join(node.file_name().unwrap());
+                let queue = |file: &str| {
+                    std::fs::read_to_string(sys.join("queue").join(file))
+                        .unwrap()
+                        .trim()
+                        .to_owned()
+                };
+                assert_eq!(queue("rotational"), rotational, "{name}");
+                assert_eq!(queue("logical_block_size"), block, "{name}");
+                let disk = std::fs::File::options().write(true).open(&node).unwrap();
+                std::os::unix::fs::FileExt::write_all_at(&disk, &[7; 4096], 8192).unwrap();
+                disk.sync_data().unwrap();
+            }
+            guest.cut_power()
+        })
+        .phase(|guest| {
+            for name in ["fast", "slow"] {
+                let disk = std::fs::File::open(guest.drive(name)).unwrap();
+                let mut read = [0; 4096];
+                std::os::unix::fs::FileExt::read_exact_at(&disk, &mut read, 8192).unwrap();
+                assert_eq!(read, [7; 4096], "{name}");
+            }
+        })
+        .run();
+}
