@@ -12,6 +12,8 @@ pub mod heat;
 pub mod moves;
 pub mod name;
 pub mod route;
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
 pub mod status;
 pub mod volume;
 

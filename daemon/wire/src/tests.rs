@@ -157,3 +157,27 @@ fn paths_are_filled_in() {
             .all(|path| path.starts_with(&format!("/{VERSION}/")))
     );
 }
+
+/// Writing and reading back loses nothing, in any reply.
+#[test]
+fn every_reply_reads_back_as_it_was() {
+    macro_rules! reads_back {
+        ($($sample:expr => $reply:ty),+ $(,)?) => {$({
+            let sample: $reply = $sample;
+            let text = serde_json::to_string(&sample).unwrap();
+            assert_eq!(serde_json::from_str::<$reply>(&text).unwrap(), sample);
+        })+};
+    }
+    reads_back! {
+        samples::health() => Health,
+        samples::volumes() => VolumeList,
+        samples::change(true) => VolumeChange,
+        samples::members() => MemberList,
+        samples::status() => Status,
+        samples::heat() => HeatMap,
+        samples::plan() => Plan,
+        samples::accepted(false) => MoveAccepted,
+        samples::moves() => MoveList,
+        samples::pause(true) => PauseState,
+    }
+}
