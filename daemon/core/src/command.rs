@@ -210,7 +210,9 @@ pub enum Refusal {
     #[error("the volume has no member {0}; `tierctl member list` shows those it has")]
     NoSuchTarget(String),
     /// Not enough free regions.
-    #[error("{wanted} regions are wanted on {target}, which has {free} free; demote something first")]
+    #[error(
+        "{wanted} regions are wanted on {target}, which has {free} free; demote something first"
+    )]
     NoRoom {
         /// Where to.
         target: String,
@@ -233,6 +235,15 @@ pub enum Refusal {
     /// The move's new home is committed; it can no longer be taken back.
     #[error("move {0} has its new home committed and can no longer be taken back")]
     TooLate(MoveId),
+    /// Part of the range is kept on several members at once.
+    #[error("region {region} is kept on several members at once; such a range cannot be moved")]
+    Mirrored {
+        /// Which region.
+        region: VolumeRegion,
+    },
+    /// An invariant was found violated, so that nothing more is begun.
+    #[error("an invariant was found violated ({0}); the volume serves, but nothing more is moved")]
+    Latched(String),
     /// The metadata can no longer be written.
     #[error("no metadata replica can be written; the volume serves, but nothing can be moved")]
     NoReplica,

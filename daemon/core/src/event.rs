@@ -5,9 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::units::{
-    Bytes, Generation, MemberIndex, Micros, MoveId, RequestId, VolumeRegion,
-};
+use crate::units::{Bytes, Generation, MemberIndex, Micros, MoveId, RequestId, VolumeRegion};
 use crate::volume::{Class, Leg, VolumeState};
 
 /// Something that has happened.
@@ -248,6 +246,9 @@ pub struct HotRegion {
     pub touches: u32,
     /// Of these, writes.
     pub writes: u32,
+    /// Of these, those that began where the bio before them on the volume ended.
+    #[serde(default)]
+    pub sequential: u32,
 }
 
 /// Load of the members and of the machine over the last monitoring interval.

@@ -78,7 +78,11 @@ impl Bytes {
     /// The same length in sectors, if it is a whole number of them.
     #[must_use]
     pub const fn to_sectors(self) -> Option<Sectors> {
-        if self.0.is_multiple_of(SECTOR_BYTES) { Some(Sectors(self.0 / SECTOR_BYTES)) } else { None }
+        if self.0.is_multiple_of(SECTOR_BYTES) {
+            Some(Sectors(self.0 / SECTOR_BYTES))
+        } else {
+            None
+        }
     }
 }
 
@@ -107,7 +111,10 @@ impl Now {
 
     /// Seconds that have passed since `earlier`; zero if `earlier` is later.
     #[must_use]
-    #[allow(clippy::cast_precision_loss, reason = "a span of engine time needs no nanoseconds")]
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "a span of engine time needs no nanoseconds"
+    )]
     pub fn seconds_since(self, earlier: Self) -> f64 {
         self.nanos_since(earlier) as f64 / 1e9
     }
@@ -147,7 +154,10 @@ impl RegionSize {
         if bytes.0 < Self::MIN.bytes().0 || bytes.0 > Self::MAX.bytes().0 {
             return Err(RegionSizeError::OutOfRange(bytes.0));
         }
-        #[allow(clippy::cast_possible_truncation, reason = "trailing zeros of a u64 are at most 64")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "trailing zeros of a u64 are at most 64"
+        )]
         let shift = bytes.0.trailing_zeros() as u8;
         Ok(Self { shift })
     }
@@ -203,7 +213,10 @@ mod tests {
             RegionSize::new(Bytes(3 << 20)),
             Err(RegionSizeError::NotPowerOfTwo(3 << 20))
         );
-        assert_eq!(RegionSize::new(Bytes(0)), Err(RegionSizeError::NotPowerOfTwo(0)));
+        assert_eq!(
+            RegionSize::new(Bytes(0)),
+            Err(RegionSizeError::NotPowerOfTwo(0))
+        );
         assert_eq!(
             RegionSize::new(Bytes(1 << 19)),
             Err(RegionSizeError::OutOfRange(1 << 19))

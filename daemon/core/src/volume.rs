@@ -11,9 +11,7 @@ use smallvec::SmallVec;
 use crate::units::{Bytes, Generation, MemberIndex, MemberRegion, RegionSize, VolumeRegion};
 
 /// Kind of device a member is. Ordered from fast to slow: a tier is the members of one class.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
     /// `NVMe` flash.
@@ -46,14 +44,23 @@ impl fmt::Display for Class {
 }
 
 /// One copy of an extent's data: where on which member it begins.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Leg {
     /// The member that holds it.
     pub member: MemberIndex,
     /// The first of its regions there; the others follow without a gap.
     pub first: MemberRegion,
+}
+
+impl Leg {
+    /// The same copy, `regions` further on.
+    #[must_use]
+    pub const fn plus(self, regions: u32) -> Self {
+        Self {
+            member: self.member,
+            first: MemberRegion(self.first.0.saturating_add(regions)),
+        }
+    }
 }
 
 /// The legs of an extent, never empty. The first is the home: the one that the metadata names as
@@ -75,7 +82,7 @@ impl Extent {
     /// The region after its last one.
     #[must_use]
     pub const fn end(&self) -> VolumeRegion {
-        VolumeRegion(self.first.0 + self.count)
+        VolumeRegion(self.first.0.saturating_add(self.count))
     }
 
     /// The leg that the metadata names as the truth. `None` only for a malformed extent.
@@ -114,15 +121,21 @@ impl Profile {
     #[must_use]
     pub const fn typical(class: Class) -> Self {
         match class {
-            Class::Nvme => {
-                Self { read_seconds: 0.000_09, write_seconds: 0.000_03, bytes_per_second: 2e9 }
-            }
-            Class::Ssd => {
-                Self { read_seconds: 0.000_2, write_seconds: 0.000_1, bytes_per_second: 5e8 }
-            }
-            Class::Hdd => {
-                Self { read_seconds: 0.008, write_seconds: 0.008, bytes_per_second: 1.8e8 }
-            }
+            Class::Nvme => Self {
+                read_seconds: 0.000_09,
+                write_seconds: 0.000_03,
+                bytes_per_second: 2e9,
+            },
+            Class::Ssd => Self {
+                read_seconds: 0.000_2,
+                write_seconds: 0.000_1,
+                bytes_per_second: 5e8,
+            },
+            Class::Hdd => Self {
+                read_seconds: 0.008,
+                write_seconds: 0.008,
+                bytes_per_second: 1.8e8,
+            },
         }
     }
 }

@@ -1,0 +1,3 @@
+//! What is worth moving.
+mod config;
+pub use config::{ConfigError, PolicyConfig};

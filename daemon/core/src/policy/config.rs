@@ -1,0 +1,185 @@
+//! Every interval, bound and price of the engine, with defaults for production.
+
+use serde::{Deserialize, Serialize};
+
+use crate::migrate::Limits;
+
+/// Parameters of the engine. Times are in seconds; [`PolicyConfig::scaled`] shrinks them all.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicyConfig {
+    /// Whether the engine moves anything by itself.
+    pub enabled: bool,
+    /// Mirrors under way at a time, at most. Each is copied by the kernel beside the others.
+    pub mirrors_max: u32,
+    /// Bytes that one move takes along at most. A region that is larger is moved alone.
+    pub move_bytes_max: u64,
+    /// Bytes per second that moves of the policy may copy while nothing suffers from it.
+    pub copy_bytes_per_second_max: f64,
+    /// 99th percentile of foreground latency, in seconds, above which moves slow down. Zero: one
+    /// and a half times what is seen while nothing is being moved.
+    pub foreground_target_seconds: f64,
+    /// Share of a tier that the policy leaves free.
+    pub headroom: f64,
+    /// Time in which heat halves: how far back "recent touches" go.
+    pub half_life_seconds: f64,
+    /// Touches below which nothing is promoted, however cheap it is.
+    pub promote_touches_min: u32,
+    /// Intervals in which a region must have been touched before samples alone promote it; until
+    /// then it is on probation. A burst that `Event::Hot` tells of passes at once.
+    pub probation_intervals: u8,
+    /// How many times warmer a region must be than the one it displaces.
+    pub hysteresis: f64,
+    /// Time after a region's arrival in which the policy does not move it again, unless it was
+    /// never used where it arrived.
+    pub residency_seconds: f64,
+    /// Time after which a promoted region that was not used again may be displaced by anything.
+    pub trial_seconds: f64,
+    /// Time between plans.
+    pub plan_seconds: f64,
+    /// Share of the members' busy time that the insurance account earns.
+    pub insurance_share: f64,
+    /// What the account begins with, in foreground seconds.
+    pub insurance_start_seconds: f64,
+    /// What the account holds at most, in foreground seconds.
+    pub insurance_max_seconds: f64,
+    /// Price of wear, in foreground seconds per GiB written to flash.
+    pub wear_seconds_per_gib: f64,
+    /// Pause before a failed command is given again.
+    pub retry_seconds: f64,
+    /// Time for which a range that failed as a target is not chosen again.
+    pub failed_range_seconds: f64,
+    /// Time for which the policy leaves an extent alone whose move failed.
+    pub rest_seconds: f64,
+    /// Moves that may wait for room or budget.
+    pub pending_max: u32,
+}
+
+impl Default for PolicyConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            mirrors_max: 8,
+            move_bytes_max: 64 << 20,
+            copy_bytes_per_second_max: 512.0 * f64::from(1 << 20),
+            foreground_target_seconds: 0.0,
+            headroom: 0.1,
+            half_life_seconds: 600.0,
+            promote_touches_min: 4,
+            probation_intervals: 2,
+            hysteresis: 1.5,
+            residency_seconds: 300.0,
+            trial_seconds: 600.0,
+            plan_seconds: 60.0,
+            insurance_share: 0.05,
+            insurance_start_seconds: 1.0,
+            insurance_max_seconds: 600.0,
+            wear_seconds_per_gib: 0.05,
+            retry_seconds: 1.0,
+            failed_range_seconds: 86_400.0,
+            rest_seconds: 3_600.0,
+            pending_max: 1_024,
+        }
+    }
+}
+
+/// Why parameters cannot be used.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ConfigError {
+    /// A value outside its bounds.
+    #[error("policy.{key} is {value}, but must be {bounds}")]
+    OutOfBounds {
+        /// Which parameter.
+        key: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it must be.
+        bounds: &'static str,
+    },
+}
+
+impl PolicyConfig {
+    /// The same parameters with every time multiplied by `factor`: tests and demonstrations run
+    /// in minutes what takes hours in production.
+    #[must_use]
+    pub fn scaled(mut self, factor: f64) -> Self {
+        for seconds in [
+            &mut self.half_life_seconds,
+            &mut self.residency_seconds,
+            &mut self.trial_seconds,
+            &mut self.plan_seconds,
+            &mut self.retry_seconds,
+            &mut self.failed_range_seconds,
+            &mut self.rest_seconds,
+        ] {
+            *seconds *= factor;
+        }
+        self
+    }
+
+    /// Says which parameter is outside its bounds, if one is.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let positive = [
+            ("copy_bytes_per_second_max", self.copy_bytes_per_second_max),
+            ("half_life_seconds", self.half_life_seconds),
+            ("plan_seconds", self.plan_seconds),
+        ];
+        let not_negative = [
+            ("foreground_target_seconds", self.foreground_target_seconds),
+            ("residency_seconds", self.residency_seconds),
+            ("trial_seconds", self.trial_seconds),
+            ("insurance_share", self.insurance_share),
+            ("insurance_start_seconds", self.insurance_start_seconds),
+            ("insurance_max_seconds", self.insurance_max_seconds),
+            ("wear_seconds_per_gib", self.wear_seconds_per_gib),
+            ("retry_seconds", self.retry_seconds),
+            ("failed_range_seconds", self.failed_range_seconds),
+            ("rest_seconds", self.rest_seconds),
+        ];
+        let at_least_one = [
+            ("mirrors_max", f64::from(self.mirrors_max)),
+            ("promote_touches_min", f64::from(self.promote_touches_min)),
+            ("hysteresis", self.hysteresis),
+        ];
+        bounded(&positive, "a number above 0", |value| value > 0.0)?;
+        bounded(&not_negative, "a number, 0 or more", |value| value >= 0.0)?;
+        bounded(&at_least_one, "1 or more", |value| value >= 1.0)?;
+        bounded(&[("headroom", self.headroom)], "from 0 to 0.9", |value| {
+            (0.0..=0.9).contains(&value)
+        })
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            mirrors: self.mirrors_max,
+            bytes_per_move: self.move_bytes_max,
+            retry_nanos: nanos(self.retry_seconds),
+            failed_range_nanos: nanos(self.failed_range_seconds),
+            rest_nanos: nanos(self.rest_seconds),
+        }
+    }
+}
+
+fn bounded(
+    values: &[(&'static str, f64)],
+    bounds: &'static str,
+    fits: impl Fn(f64) -> bool,
+) -> Result<(), ConfigError> {
+    match values
+        .iter()
+        .find(|(_, value)| !value.is_finite() || !fits(*value))
+    {
+        Some(&(key, value)) => Err(ConfigError::OutOfBounds { key, value, bounds }),
+        None => Ok(()),
+    }
+}
+
+/// A time as the engine's clock counts it; no time where it is not a positive number.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast from float to integer saturates, and that is what is wanted"
+)]
+pub(crate) fn nanos(seconds: f64) -> u64 {
+    (seconds * 1e9) as u64
+}
