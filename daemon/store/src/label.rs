@@ -1,0 +1,497 @@
+//! The label: what makes a device a member of a volume.
+//!
+//! Owns: the bytes of a label (see `FORMAT.md`), reading and writing both copies, and wiping them.
+//! Invariants: the two copies are written one after the other with a flush between, so at every
+//! moment one of them is whole; the whole one with the higher sequence is the label; each write
+//! heals a torn copy. May not judge whether labels of several devices fit together: that is
+//! `recover`'s.
+
+use tier_core::units::{Bytes, Generation, MemberIndex, RegionSize};
+use tier_core::volume::Class;
+use uuid::Uuid;
+
+use crate::steps::{Step, Steps};
+use crate::storage::{self, Storage, StorageError};
+use crate::words::{AreaExtent, Epoch, EpochId, MemberId, VolumeId, VolumeName};
+
+/// Offsets of the two copies on the device, in bytes. The first lies behind the boot sectors and
+/// partition tables that other tools write at the very front; the second is far enough from it
+/// that one stray write does not take both.
+pub const COPY_OFFSETS: [u64; 2] = [4 << 10, 512 << 10];
+/// Length of one copy in bytes: the largest logical block that a member may have.
+pub const COPY_BYTES: usize = 4096;
+/// The newest label format that this build reads and writes.
+pub const FORMAT: u32 = 1;
+/// First bytes of a label.
+pub const MAGIC: [u8; 8] = *b"TIERDLBL";
+
+const CHECKSUM_AT: usize = 12;
+
+/// Where a volume's creation or destruction stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LabelState {
+    /// Not every member had its label when this one was written. A volume all of whose labels say
+    /// so was never handed to anyone.
+    Creating,
+    /// Every member has a label.
+    Whole,
+    /// The volume is being destroyed; some members may have lost their labels.
+    Destroying,
+}
+
+/// A member's label.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Label {
+    /// Grows with each write of this member's label.
+    pub sequence: u64,
+    /// Where creation or destruction stands.
+    pub state: LabelState,
+    /// The volume.
+    pub volume: VolumeId,
+    /// The volume's name.
+    pub name: VolumeName,
+    /// How many members the volume had when this was written.
+    pub member_count: u16,
+    /// This member.
+    pub member: MemberId,
+    /// Its position in the volume's list.
+    pub index: MemberIndex,
+    /// Its kind.
+    pub class: Class,
+    /// Size of the whole device.
+    pub device_bytes: Bytes,
+    /// The device's logical block size in bytes.
+    pub block_bytes: u32,
+    /// Size of a region.
+    pub region_size: RegionSize,
+    /// Where data region 0 begins on the device; region n lies n region sizes behind it.
+    pub data_start: Bytes,
+    /// Number of data regions.
+    pub data_regions: u32,
+    /// The metadata area, if this member has one.
+    pub area: Option<AreaExtent>,
+    /// Logical block size in bytes that the volume shows.
+    pub volume_block_bytes: u32,
+    /// Number of regions of the volume.
+    pub volume_regions: u32,
+    /// The set of members and replicas that this label was written under.
+    pub epoch: Epoch,
+    /// The epoch before it; `None` for the first.
+    pub parent: Option<EpochId>,
+    /// The newest generation that was acted on: a start that cannot show a whole generation at
+    /// least as new refuses to start read-write (rule 6).
+    pub acted_on: Generation,
+}
+
+/// What one of the two places holds.
+#[derive(Debug)]
+pub enum LabelCopy {
+    /// A whole label.
+    Valid(Box<Label>),
+    /// No label.
+    Absent,
+    /// A label that is not whole, and why.
+    Torn(String),
+    /// A whole label of a format that this build does not know.
+    NewerFormat(u32),
+    /// The place cannot be read.
+    Unreadable(StorageError),
+}
+
+/// Both copies of a device's label.
+#[derive(Debug)]
+pub struct LabelCopies {
+    /// In the order of [`COPY_OFFSETS`].
+    pub copies: [LabelCopy; 2],
+}
+
+/// Why a device has no label that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LabelError {
+    /// Neither place holds one.
+    #[error("{device} carries no tierd label")]
+    Absent {
+        /// The device.
+        device: String,
+    },
+    /// What is there is not whole.
+    #[error(
+        "{device} has a tierd label, but neither copy is whole ({first}; {second}); \
+         `tierctl check` shows what is left"
+    )]
+    Torn {
+        /// The device.
+        device: String,
+        /// What is wrong with the copy at 4 KiB.
+        first: String,
+        /// What is wrong with the copy at 512 KiB.
+        second: String,
+    },
+    /// Written by a newer tierd.
+    #[error(
+        "{device} has a label of format {format}; this tierd knows formats up to {FORMAT}: \
+         use the newer tierd that wrote it"
+    )]
+    NewerFormat {
+        /// The device.
+        device: String,
+        /// The format it names.
+        format: u32,
+    },
+    /// It cannot be read or written.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The device is too small to carry one, or its blocks are too large.
+    #[error("{device} cannot carry a label: {why}")]
+    Unfit {
+        /// The device.
+        device: String,
+        /// What does not fit.
+        why: String,
+    },
+}
+
+impl LabelCopies {
+    /// The label: the whole copy with the higher sequence. A copy of a newer format is believed
+    /// before any older one, because an older tierd must not judge what a newer one left.
+    pub fn newest(&self, device: &str) -> Result<&Label, LabelError> {
+        for copy in &self.copies {
+            if let LabelCopy::NewerFormat(format) = copy {
+                return Err(LabelError::NewerFormat {
+                    device: device.to_owned(),
+                    format: *format,
+                });
+            }
+        }
+        let whole = self.copies.iter().filter_map(|copy| match copy {
+            LabelCopy::Valid(label) => Some(label.as_ref()),
+            _ => None,
+        });
+        if let Some(label) = whole.max_by_key(|label| label.sequence) {
+            return Ok(label);
+        }
+        match &self.copies {
+            [LabelCopy::Absent, LabelCopy::Absent] => Err(LabelError::Absent {
+                device: device.to_owned(),
+            }),
+            [first, second] => Err(LabelError::Torn {
+                device: device.to_owned(),
+                first: first.describe(),
+                second: second.describe(),
+            }),
+        }
+    }
+
+    /// Whether both copies are whole and the same, so that no write is needed to heal them.
+    #[must_use]
+    pub fn agree(&self) -> bool {
+        matches!(&self.copies, [LabelCopy::Valid(first), LabelCopy::Valid(second)] if first == second)
+    }
+
+    /// Whether neither place holds anything of a label.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        matches!(self.copies, [LabelCopy::Absent, LabelCopy::Absent])
+    }
+}
+
+impl LabelCopy {
+    /// In a few words, for people.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Valid(label) => format!("whole, sequence {}", label.sequence),
+            Self::Absent => "absent".to_owned(),
+            Self::Torn(why) => format!("torn: {why}"),
+            Self::NewerFormat(format) => format!("format {format}"),
+            Self::Unreadable(error) => error.to_string(),
+        }
+    }
+}
+
+/// Reads both copies. Never writes. A device too short for the second copy has none there.
+#[must_use]
+pub fn read(disk: &dyn Storage) -> LabelCopies {
+    LabelCopies {
+        copies: COPY_OFFSETS.map(|offset| read_copy(disk, offset)),
+    }
+}
+
+fn read_copy(disk: &dyn Storage, offset: u64) -> LabelCopy {
+    if disk.len_bytes() < offset + COPY_BYTES as u64 {
+        return LabelCopy::Absent;
+    }
+    let mut bytes = vec![0; COPY_BYTES];
+    if let Err(error) = storage::read(disk, &mut bytes, offset) {
+        return LabelCopy::Unreadable(error);
+    }
+    decode(&bytes)
+}
+
+/// Writes both copies with the sequence that follows `label.sequence`, a flush after each, and
+/// leaves the new sequence in `label`. On an error one copy is still the label that was there.
+pub fn write(disk: &dyn Storage, label: &mut Label, steps: &Steps) -> Result<(), LabelError> {
+    check_fits(disk)?;
+    let next = Label {
+        sequence: label.sequence + 1,
+        ..label.clone()
+    };
+    let bytes = encode(&next);
+    // A write that fails half-way must not leave the older copy as the one that is overwritten
+    // next time while the newer is torn: the next write begins again with the first copy, which
+    // is then either torn (the second is whole) or the newest (and may be replaced safely only
+    // after it was copied to the second place). So the copy that is not the newest goes first.
+    let mut order = [0, 1];
+    if let [LabelCopy::Valid(first), second] = &read(disk).copies {
+        let second_older =
+            !matches!(second, LabelCopy::Valid(second) if second.sequence >= first.sequence);
+        if second_older {
+            order = [1, 0];
+        }
+    }
+    for copy in order {
+        steps.reached(Step::LabelCopy {
+            member: label.index,
+            copy,
+        });
+        let offset = COPY_OFFSETS.get(copy).copied().unwrap_or_default();
+        storage::write(disk, &bytes, offset)?;
+        storage::sync(disk)?;
+    }
+    *label = next;
+    Ok(())
+}
+
+/// Overwrites both copies with zeros, each flushed. Data and metadata area stay as they are, but
+/// nothing finds them any more.
+pub fn wipe(disk: &dyn Storage) -> Result<(), LabelError> {
+    check_fits(disk)?;
+    for offset in COPY_OFFSETS {
+        storage::write(disk, &[0; COPY_BYTES], offset)?;
+        storage::sync(disk)?;
+    }
+    Ok(())
+}
+
+fn check_fits(disk: &dyn Storage) -> Result<(), LabelError> {
+    let unfit = |why| {
+        Err(LabelError::Unfit {
+            device: disk.name().to_owned(),
+            why,
+        })
+    };
+    let block = disk.block_bytes();
+    if !block.is_power_of_two() || !(512..=4096).contains(&block) {
+        return unfit(format!(
+            "its logical blocks have {block} bytes, and 512 to 4096 are allowed"
+        ));
+    }
+    if disk.len_bytes() < 1 << 20 {
+        return unfit(format!(
+            "it has {} bytes, and labels need 1048576",
+            disk.len_bytes()
+        ));
+    }
+    Ok(())
+}
+
+/// The bytes of one copy.
+#[must_use]
+pub fn encode(label: &Label) -> Vec<u8> {
+    let mut out = Vec::with_capacity(COPY_BYTES);
+    out.extend(MAGIC);
+    out.extend(FORMAT.to_le_bytes());
+    out.extend([0; 4]);
+    out.extend(label.sequence.to_le_bytes());
+    out.extend(label.volume.0.as_bytes());
+    out.extend(label.member.0.as_bytes());
+    out.extend(label.epoch.id.0.as_bytes());
+    out.extend(
+        label
+            .parent
+            .map_or(Uuid::nil(), |parent| parent.0)
+            .as_bytes(),
+    );
+    out.extend(label.epoch.number.to_le_bytes());
+    out.extend(label.acted_on.0.to_le_bytes());
+    out.extend(label.device_bytes.0.to_le_bytes());
+    out.extend(label.region_size.bytes().0.to_le_bytes());
+    out.extend(label.data_start.0.to_le_bytes());
+    let area = label.area.unwrap_or(AreaExtent {
+        offset: Bytes(0),
+        length: Bytes(0),
+    });
+    out.extend(area.offset.0.to_le_bytes());
+    out.extend(area.length.0.to_le_bytes());
+    out.extend(label.volume_regions.to_le_bytes());
+    out.extend(label.data_regions.to_le_bytes());
+    out.extend(label.block_bytes.to_le_bytes());
+    out.extend(label.volume_block_bytes.to_le_bytes());
+    out.extend(label.index.0.to_le_bytes());
+    out.extend(label.member_count.to_le_bytes());
+    out.push(class_code(label.class));
+    out.push(match label.state {
+        LabelState::Creating => 0,
+        LabelState::Whole => 1,
+        LabelState::Destroying => 2,
+    });
+    let name = label.name.as_str().as_bytes();
+    out.push(u8::try_from(name.len()).unwrap_or(0));
+    out.extend(name);
+    out.resize(COPY_BYTES, 0);
+    let checksum = crc32c::crc32c(&out).to_le_bytes();
+    if let Some(field) = out.get_mut(CHECKSUM_AT..CHECKSUM_AT + 4) {
+        field.copy_from_slice(&checksum);
+    }
+    out
+}
+
+/// What the bytes of one copy hold.
+#[must_use]
+pub fn decode(bytes: &[u8]) -> LabelCopy {
+    if bytes.get(..8) != Some(&MAGIC) {
+        return LabelCopy::Absent;
+    }
+    let mut reader = Reader { bytes, at: 8 };
+    let format = reader.u32();
+    let stored = reader.u32();
+    let mut blank = bytes.to_vec();
+    if let Some(field) = blank.get_mut(CHECKSUM_AT..CHECKSUM_AT + 4) {
+        field.fill(0);
+    }
+    let computed = crc32c::crc32c(&blank);
+    if stored != Some(computed) {
+        return LabelCopy::Torn(format!("its checksum is not {computed:08x}"));
+    }
+    match format {
+        Some(FORMAT) => {}
+        Some(newer) if newer > FORMAT => return LabelCopy::NewerFormat(newer),
+        _ => return LabelCopy::Torn("its format has no known number".to_owned()),
+    }
+    match decode_fields(&mut reader) {
+        Ok(label) => LabelCopy::Valid(Box::new(label)),
+        Err(field) => LabelCopy::Torn(format!("its {field} makes no sense")),
+    }
+}
+
+fn decode_fields(reader: &mut Reader<'_>) -> Result<Label, &'static str> {
+    let sequence = reader.u64().ok_or("sequence")?;
+    let volume = VolumeId(reader.uuid().ok_or("volume id")?);
+    let member = MemberId(reader.uuid().ok_or("member id")?);
+    let epoch_id = EpochId(reader.uuid().ok_or("epoch")?);
+    let parent = reader.uuid().ok_or("parent epoch")?;
+    let epoch = Epoch {
+        number: reader.u64().ok_or("epoch number")?,
+        id: epoch_id,
+    };
+    let acted_on = Generation(reader.u64().ok_or("mark")?);
+    let device_bytes = Bytes(reader.u64().ok_or("device size")?);
+    let region_size = reader
+        .u64()
+        .and_then(|bytes| RegionSize::new(Bytes(bytes)).ok())
+        .ok_or("region size")?;
+    let data_start = Bytes(reader.u64().ok_or("data start")?);
+    let area_offset = Bytes(reader.u64().ok_or("area offset")?);
+    let area_length = Bytes(reader.u64().ok_or("area length")?);
+    let volume_regions = reader.u32().ok_or("number of regions")?;
+    let data_regions = reader.u32().ok_or("number of data regions")?;
+    let block_bytes = reader.u32().ok_or("block size")?;
+    let volume_block_bytes = reader.u32().ok_or("volume's block size")?;
+    let index = MemberIndex(reader.u16().ok_or("member index")?);
+    let member_count = reader.u16().ok_or("number of members")?;
+    let class = reader.u8().and_then(class_from_code).ok_or("class")?;
+    let state = match reader.u8() {
+        Some(0) => LabelState::Creating,
+        Some(1) => LabelState::Whole,
+        Some(2) => LabelState::Destroying,
+        _ => return Err("state"),
+    };
+    let name_length = usize::from(reader.u8().ok_or("name")?);
+    let name = reader
+        .take(name_length)
+        .and_then(|name| std::str::from_utf8(name).ok());
+    let name = name
+        .and_then(|name| VolumeName::new(name).ok())
+        .ok_or("name")?;
+    Ok(Label {
+        sequence,
+        state,
+        volume,
+        name,
+        member_count,
+        member,
+        index,
+        class,
+        device_bytes,
+        block_bytes,
+        region_size,
+        data_start,
+        data_regions,
+        area: (area_length.0 > 0).then_some(AreaExtent {
+            offset: area_offset,
+            length: area_length,
+        }),
+        volume_block_bytes,
+        volume_regions,
+        epoch,
+        parent: (!parent.is_nil()).then_some(EpochId(parent)),
+        acted_on,
+    })
+}
+
+/// The number that stands for a class on the disk.
+const fn class_code(class: Class) -> u8 {
+    match class {
+        Class::Nvme => 0,
+        Class::Ssd => 1,
+        Class::Hdd => 2,
+    }
+}
+
+const fn class_from_code(code: u8) -> Option<Class> {
+    match code {
+        0 => Some(Class::Nvme),
+        1 => Some(Class::Ssd),
+        2 => Some(Class::Hdd),
+        _ => None,
+    }
+}
+
+/// Reads little-endian fields one after the other; `None` beyond the end.
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let taken = self.bytes.get(self.at..self.at.checked_add(count)?)?;
+        self.at += count;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.array::<1>().map(u8::from_le_bytes)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn uuid(&mut self) -> Option<Uuid> {
+        self.array().map(Uuid::from_bytes)
+    }
+}
