@@ -1,0 +1,236 @@
+//! How tierd ends: one documented exit code per kind of failure.
+//!
+//! Owns: [`ExitCode`], [`Failure`] and the only mapping from errors to codes. Invariants: a code
+//! never changes its meaning once released, for scripts and units test for it; every code is named
+//! in `--help` and in the README, and a test compares them. Codes stay below 64, away from those of
+//! sysexits, of shells (126 and up) and of systemd (200 and up).
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::process::Termination;
+
+use crate::config::ConfigError;
+use crate::logging::LoggingError;
+
+/// Why the process ended, as scripts and systemd see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// All that was asked for is done.
+    Done = 0,
+    /// An error that has no code of its own: a defect, or a failure of the operating system.
+    Internal = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// The configuration is wrong. systemd does not restart the daemon on this.
+    Config = 3,
+    /// Another tierd serves these volumes or holds the socket.
+    AlreadyRunning = 4,
+    /// The process lacks a privilege.
+    Permission = 5,
+    /// The running kernel lacks something that cannot be done without.
+    KernelFeature = 6,
+    /// A volume, member or name that was asked for does not exist.
+    NotFound = 7,
+    /// Metadata cannot be read: damaged, or of a newer format.
+    MetadataUnreadable = 8,
+    /// Metadata was read, and forbids a read-write start: older than what was acted on, or split.
+    MetadataRefused = 9,
+    /// A device failed, or is not what its label says.
+    DeviceFailed = 10,
+    /// Some volumes were brought up or settled, but not all.
+    Partial = 11,
+}
+
+impl ExitCode {
+    /// All codes in order.
+    pub const ALL: [Self; 12] = [
+        Self::Done,
+        Self::Internal,
+        Self::Usage,
+        Self::Config,
+        Self::AlreadyRunning,
+        Self::Permission,
+        Self::KernelFeature,
+        Self::NotFound,
+        Self::MetadataUnreadable,
+        Self::MetadataRefused,
+        Self::DeviceFailed,
+        Self::Partial,
+    ];
+
+    /// The number that the parent process sees.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// What it means, for `--help` and the manual.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Internal => "internal error, or a failure of the operating system",
+            Self::Usage => "wrong command line",
+            Self::Config => "wrong configuration",
+            Self::AlreadyRunning => "another tierd is running",
+            Self::Permission => "not permitted; tierd needs root",
+            Self::KernelFeature => "the kernel lacks a needed feature",
+            Self::NotFound => "no such volume or member",
+            Self::MetadataUnreadable => "metadata damaged or of a newer format",
+            Self::MetadataRefused => "metadata forbids a read-write start (old, or split)",
+            Self::DeviceFailed => "a device failed, or is not what its label says",
+            Self::Partial => "done for some volumes, not for all",
+        }
+    }
+
+    /// The list of all codes as `--help` shows it.
+    #[must_use]
+    pub fn help() -> String {
+        let mut text = String::from("Exit codes:\n");
+        for code in Self::ALL {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "  {:>2}  {}", code.number(), code.meaning());
+        }
+        text
+    }
+}
+
+impl Termination for ExitCode {
+    fn report(self) -> std::process::ExitCode {
+        std::process::ExitCode::from(self.number())
+    }
+}
+
+/// A failure that ends the process: what went wrong, and with which code to say so.
+#[derive(Debug)]
+pub struct Failure {
+    code: ExitCode,
+    cause: Box<dyn Error + Send + Sync>,
+}
+
+impl Failure {
+    /// A failure of this kind with this cause.
+    pub fn new(code: ExitCode, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            code,
+            cause: cause.into(),
+        }
+    }
+
+    /// The code to end with.
+    #[must_use]
+    pub const fn code(&self) -> ExitCode {
+        self.code
+    }
+
+    /// The error that caused it.
+    #[must_use]
+    pub fn cause(&self) -> &(dyn Error + 'static) {
+        self.cause.as_ref()
+    }
+
+    /// The whole chain of causes in one line, without what an outer error has said already.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let mut text = self.cause.to_string();
+        let mut next = self.cause.source();
+        while let Some(cause) = next {
+            let said = cause.to_string();
+            if !text.contains(&said) {
+                text.push_str(": ");
+                text.push_str(&said);
+            }
+            next = cause.source();
+        }
+        text
+    }
+
+    /// Tells the person at standard error, and gives the code to end with. For use when no log
+    /// stands yet, or in commands that people run by hand.
+    #[must_use]
+    pub fn tell(&self) -> ExitCode {
+        // When standard error is gone there is nobody left to tell, and the code still says it.
+        let _ = writeln!(io::stderr().lock(), "tierd: {}", self.message());
+        self.code
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(ExitCode::Config, error)
+    }
+}
+
+impl From<LoggingError> for Failure {
+    fn from(error: LoggingError) -> Self {
+        let code = match error {
+            LoggingError::BadFilter { .. } => ExitCode::Usage,
+            LoggingError::AlreadySet(_) | LoggingError::Thread(_) => ExitCode::Internal,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// For errors whose message names the thing already. EPERM and EACCES mean that privilege is
+    /// missing, whatever was tried.
+    fn from(error: io::Error) -> Self {
+        let code = match error.kind() {
+            io::ErrorKind::PermissionDenied => ExitCode::Permission,
+            io::ErrorKind::AddrInUse => ExitCode::AlreadyRunning,
+            _ => ExitCode::Internal,
+        };
+        Self::new(code, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_distinct_small_and_in_order() {
+        for (index, code) in ExitCode::ALL.into_iter().enumerate() {
+            assert_eq!(usize::from(code.number()), index);
+            assert!(code.number() < 64);
+        }
+    }
+
+    #[test]
+    fn help_names_every_code() {
+        let help = ExitCode::help();
+        for code in ExitCode::ALL {
+            assert!(help.contains(&format!("{:>2}  {}", code.number(), code.meaning())));
+        }
+    }
+
+    #[test]
+    fn the_readme_lists_every_code_with_its_meaning() {
+        let readme = include_str!("../../README.md");
+        for code in ExitCode::ALL {
+            let row = format!("| {} | {} |", code.number(), code.meaning());
+            assert!(readme.contains(&row), "the README lacks the line {row:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_carries_its_causes_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot open /dev/x")]
+        struct Outer(#[source] io::Error);
+        let inner = io::Error::from_raw_os_error(libc::EBUSY);
+        let text = Failure::new(ExitCode::DeviceFailed, Outer(inner)).message();
+        assert!(text.starts_with("cannot open /dev/x: "));
+        assert_eq!(text.matches("os error 16").count(), 1);
+    }
+
+    #[test]
+    fn a_missing_privilege_is_told_from_other_failures() {
+        let denied = io::Error::from_raw_os_error(libc::EPERM);
+        assert_eq!(Failure::from(denied).code(), ExitCode::Permission);
+        let broken = io::Error::from_raw_os_error(libc::EIO);
+        assert_eq!(Failure::from(broken).code(), ExitCode::Internal);
+    }
+}
