@@ -277,3 +277,6 @@ fn facts(volume: &NewVolume, disks: &[Disk]) -> Facts {
 fn index(at: usize) -> MemberIndex {
     MemberIndex(u16::try_from(at).unwrap_or(u16::MAX))
 }
+
+#[cfg(test)]
+mod tests;

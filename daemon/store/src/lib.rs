@@ -6,6 +6,8 @@
 pub mod area;
 pub mod create;
 pub mod device;
+#[cfg(test)]
+mod fixture;
 pub mod label;
 pub mod layout;
 pub mod map;

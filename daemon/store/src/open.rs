@@ -316,3 +316,6 @@ fn indices(seen: &[Seen], at: &[usize]) -> Vec<MemberIndex> {
         .filter_map(|seen| seen.label().ok());
     labels.map(|label| label.index).collect()
 }
+
+#[cfg(test)]
+mod tests;

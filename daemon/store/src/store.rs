@@ -481,3 +481,6 @@ pub(crate) fn dropped(member: MemberIndex, error: &MetaError) -> Dropped {
         error: error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;
