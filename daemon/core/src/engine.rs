@@ -109,6 +109,11 @@ impl Engine {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn mutate(&mut self, mutation: Option<crate::migrate::Mutation>) {
+        self.migrate.mutation = mutation;
+    }
+
     fn reply(&mut self, request: RequestId, result: Result<Reply, Refusal>) {
         let reply = result.unwrap_or_else(Reply::Refused);
         self.migrate.out.push(Command::Reply { request, reply });

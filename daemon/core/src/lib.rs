@@ -11,6 +11,8 @@ pub mod event;
 pub mod map;
 mod migrate;
 pub mod policy;
+#[cfg(test)]
+mod sim;
 pub mod units;
 pub mod volume;
 

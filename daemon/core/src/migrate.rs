@@ -61,7 +61,9 @@
 //!
 //! # What a start finds (recovery; the daemon died, the kernel's tables live)
 //!
-//!  - **A. A mirror whose source is home**: goes on from 2 (or 3, if it is complete already).
+//!  - **A. A mirror whose source is home**: goes on from 2 if it is still copying. If it is
+//!    complete, it goes back: the daemon that died may have seen its flush fail, and a second one
+//!    would not tell (step 3). The simulation found this one.
 //!  - **B. A mirror whose source is home, with its target retired**: died in e; back, after a mark.
 //!  - **C. A mirror whose target is home, its source retired**: goes on from 5. It was complete
 //!    when it was committed.

@@ -104,6 +104,11 @@ impl Migrate {
                 one.device = Device::Mirror;
                 self.adopt_other_leg(&mut one)?;
                 one.observe(state);
+                if one.home == Kept::Source && one.was_complete {
+                    one.fail(
+                        "it was complete when the daemon ended, and its flush may have failed",
+                    );
+                }
             }
         }
         self.claim(&one);

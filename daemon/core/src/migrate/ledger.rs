@@ -83,7 +83,12 @@ impl Migrate {
     pub(super) fn freeable(&self) -> Vec<Retired> {
         #[cfg(test)]
         if self.breaks(super::Mutation::FreeTooEarly) {
-            return self.retired.iter().map(|former| former.retired).collect();
+            let goes_back = |former: &&Former| match former.gate {
+                Gate::Move(id) => self.live[&id].wish == Kept::Source,
+                Gate::Open | Gate::Adopted => false,
+            };
+            let all = self.retired.iter().filter(|former| !goes_back(former));
+            return all.map(|former| former.retired).collect();
         }
         let open = self
             .retired
