@@ -12,8 +12,17 @@ use tier_core::event::{AdoptedMove, MirrorState};
 use tier_core::units::MoveId;
 use tier_core::volume::Extent;
 
+pub mod dm;
+pub mod error;
+#[cfg(any(test, feature = "testing"))]
+pub mod fake;
+pub mod layout;
+
+pub use error::BackendError;
+pub use layout::{Layout, MemberDevice, NameError, VolumeName};
+
 /// One hold: how long new I/O was kept waiting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hold {
     /// From the suspend call to the return of the resume call.
     pub total: Duration,
@@ -24,7 +33,7 @@ pub struct Hold {
 }
 
 /// What the kernel holds of a volume.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct KernelMap {
     /// Runs that are linear on a member, in order and coalesced. Runs behind a move's device are
     /// absent here and stand in `moves`.
@@ -36,9 +45,9 @@ pub struct KernelMap {
 /// How `drop_leg` went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropOutcome {
-    /// The device is linear on the kept leg.
+    /// The device is linear on the kept leg, and nothing writes to the other one any more.
     Dropped(Hold),
-    /// The check inside the hold failed; the mirror was resumed unchanged.
+    /// The mirror was not complete, outside the hold or in it; it runs on unchanged.
     Refused(MirrorState),
 }
 
@@ -68,12 +77,4 @@ pub trait Backend: Send {
     /// Takes these moves, each linear already, out of the volume's table in one hold, and removes
     /// their devices. Each run ends on the leg its device was linear on.
     fn set_map(&mut self, fold: &[MoveId]) -> Result<Hold, BackendError>;
-}
-
-/// Why a verb failed.
-#[derive(Debug, thiserror::Error)]
-pub enum BackendError {
-    /// Placeholder until the first backend lands.
-    #[error("{0}")]
-    Other(String),
 }

@@ -1,0 +1,251 @@
+//! Owns: leaving nothing parked (rule 12).
+//!
+//! After any exit, each mirror becomes the leg that its record names, so that no write waits for a
+//! daemon that may not come back. Where that leg is dead or incomplete and the other one is whole,
+//! the other one must be committed first: that is the caller's, who has the records.
+
+use tier_core::command::DropLeg;
+use tier_core::event::{AdoptedMove, AdoptedStage, Kept, MirrorState};
+use tier_core::units::MoveId;
+use tier_core::volume::{Extent, Leg};
+
+use super::DmBackend;
+use super::names::Device;
+use crate::backend::{Backend as _, BackendError, DropOutcome};
+
+/// A move whose recorded home is not the leg to keep.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NeedsCommit {
+    /// The move, with its run and its legs.
+    pub found: FoundMove,
+    /// The leg to commit as the home before settling again.
+    pub keep: Kept,
+    /// How the mirror stands.
+    pub state: MirrorState,
+}
+
+/// Which run a move is about, and between which legs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoundMove {
+    /// The move.
+    pub id: MoveId,
+    /// Its first region in the volume.
+    pub first: tier_core::units::VolumeRegion,
+    /// How many regions it has.
+    pub count: u32,
+    /// The leg that is read while it copies.
+    pub source: Leg,
+    /// The leg that is copied to.
+    pub target: Leg,
+}
+
+/// What settling did.
+#[derive(Debug, Default)]
+pub struct Settled {
+    /// Moves that are linear now, on the leg that is named.
+    pub dropped: Vec<(MoveId, Kept)>,
+    /// Moves left as they are: commit that leg as the home, then settle again.
+    pub needs_commit: Vec<NeedsCommit>,
+    /// Moves that could not be settled, and why.
+    pub failed: Vec<(MoveId, BackendError)>,
+}
+
+/// What is to become of a mirror.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Choice {
+    Keep(Kept),
+    CommitFirst(Kept),
+}
+
+impl DmBackend {
+    /// Turns each mirror into the leg that `record` names as its run's home. Lets run what a death
+    /// left held. A volume that does not run is settled.
+    pub fn settle(&mut self, record: &[Extent]) -> Result<Settled, BackendError> {
+        self.mend()?;
+        let map = match self.read_back() {
+            Err(BackendError::NotRunning { .. }) => return Ok(Settled::default()),
+            other => other?,
+        };
+        let mut settled = Settled::default();
+        for found in map.moves {
+            let AdoptedStage::Mirror(state) = found.stage else {
+                continue;
+            };
+            match self.choose(record, &found, state) {
+                Ok(Choice::CommitFirst(keep)) => {
+                    let found = FoundMove {
+                        id: found.id,
+                        first: found.first,
+                        count: found.count,
+                        source: found.source,
+                        target: found.target,
+                    };
+                    settled
+                        .needs_commit
+                        .push(NeedsCommit { found, keep, state });
+                }
+                Ok(Choice::Keep(keep)) => {
+                    match self.drop_leg(DropLeg {
+                        id: found.id,
+                        keep,
+                        require_complete: false,
+                    }) {
+                        Ok(DropOutcome::Dropped(_)) => settled.dropped.push((found.id, keep)),
+                        Ok(DropOutcome::Refused(state)) => {
+                            let why = BackendError::UnhealthyMove {
+                                id: found.id,
+                                state,
+                            };
+                            settled.failed.push((found.id, why));
+                        }
+                        Err(error) => settled.failed.push((found.id, error)),
+                    }
+                }
+                Err(error) => settled.failed.push((found.id, error)),
+            }
+        }
+        Ok(settled)
+    }
+
+    fn choose(
+        &self,
+        record: &[Extent],
+        found: &AdoptedMove,
+        state: MirrorState,
+    ) -> Result<Choice, BackendError> {
+        let recorded = recorded_home(record, found);
+        let home = match recorded {
+            Some(leg) if leg == found.source => Kept::Source,
+            Some(leg) if leg == found.target => Kept::Target,
+            _ => {
+                return Err(BackendError::Mismatch {
+                    device: self.names.name(Device::Move(found.id)),
+                    sector: 0,
+                    found: format!("a mirror of {:?} and {:?}", found.source, found.target),
+                    wanted: format!("{recorded:?}"),
+                });
+            }
+        };
+        Ok(choose(home, state))
+    }
+}
+
+/// Where the records have all of a move's run, if they have it in one piece.
+fn recorded_home(record: &[Extent], found: &AdoptedMove) -> Option<Leg> {
+    let end = found.first.0.checked_add(found.count)?;
+    let mut home = None;
+    for extent in record {
+        let (first, last) = (extent.first.0.max(found.first.0), extent.end().0.min(end));
+        if first >= last {
+            continue;
+        }
+        let here = extent.home()?.plus(first - extent.first.0);
+        let begin = *home.get_or_insert(here);
+        // Later extents must go on where the earlier ones ended.
+        if begin.plus(first - found.first.0) != here {
+            return None;
+        }
+    }
+    home
+}
+
+/// A leg that is dead is left for the other one only if that one is whole; where neither is, the
+/// record stands: nobody knows more.
+///
+/// A source on which a write failed is behind the target in that one chunk, which the count of
+/// chunks in sync no longer has. So a target that was complete before does not count as whole
+/// here, unless its record says so: from the status alone it looks like one that never was.
+const fn choose(home: Kept, state: MirrorState) -> Choice {
+    let all_in_sync = state.in_sync_chunks == state.total_chunks;
+    match home {
+        Kept::Source if !state.source_alive && state.target_alive && all_in_sync => {
+            Choice::CommitFirst(Kept::Target)
+        }
+        Kept::Target if state.source_alive && !(state.target_alive && all_in_sync) => {
+            Choice::CommitFirst(Kept::Source)
+        }
+        home => Choice::Keep(home),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tier_core::units::{MemberIndex, MemberRegion, VolumeRegion};
+    use tier_core::volume::Legs;
+
+    use super::*;
+
+    fn state(in_sync: u64, source_alive: bool, target_alive: bool) -> MirrorState {
+        MirrorState {
+            in_sync_chunks: in_sync,
+            total_chunks: 8,
+            source_alive,
+            target_alive,
+        }
+    }
+
+    #[test]
+    fn the_recorded_home_is_kept_while_it_is_good_or_nothing_is_better() {
+        for (home, state) in [
+            (Kept::Source, state(3, true, true)),
+            (Kept::Source, state(8, true, true)),
+            (Kept::Source, state(8, true, false)),
+            (Kept::Source, state(7, false, true)),
+            (Kept::Source, state(8, false, false)),
+            (Kept::Target, state(8, true, true)),
+            (Kept::Target, state(8, false, true)),
+            (Kept::Target, state(7, false, true)),
+            (Kept::Target, state(7, false, false)),
+        ] {
+            assert_eq!(
+                choose(home, state),
+                Choice::Keep(home),
+                "{home:?} {state:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_whole_leg_is_committed_before_a_dead_or_incomplete_home_is_dropped() {
+        let commit = Choice::CommitFirst;
+        assert_eq!(
+            choose(Kept::Source, state(8, false, true)),
+            commit(Kept::Target)
+        );
+        assert_eq!(
+            choose(Kept::Target, state(8, true, false)),
+            commit(Kept::Source)
+        );
+        assert_eq!(
+            choose(Kept::Target, state(7, true, true)),
+            commit(Kept::Source)
+        );
+    }
+
+    #[test]
+    fn the_recorded_home_is_found_through_extents_of_any_cut() {
+        let leg = |first| Leg {
+            member: MemberIndex(0),
+            first: MemberRegion(first),
+        };
+        let extent = |first, count, home| Extent {
+            first: VolumeRegion(first),
+            count,
+            legs: Legs::from_iter([leg(home)]),
+        };
+        let found = AdoptedMove {
+            id: MoveId(1),
+            first: VolumeRegion(4),
+            count: 4,
+            source: leg(14),
+            target: leg(40),
+            stage: AdoptedStage::Linear(leg(14)),
+        };
+        assert_eq!(recorded_home(&[extent(0, 16, 10)], &found), Some(leg(14)));
+        let cut = [extent(0, 6, 10), extent(6, 10, 16)];
+        assert_eq!(recorded_home(&cut, &found), Some(leg(14)));
+        let torn = [extent(0, 6, 10), extent(6, 10, 50)];
+        assert_eq!(recorded_home(&torn, &found), None);
+        assert_eq!(recorded_home(&[extent(0, 4, 10)], &found), None);
+    }
+}

@@ -1,0 +1,80 @@
+//! Owns: reading a mirror's status. Pure, and without allocation, since it is read in a hold.
+
+use tier_core::event::MirrorState;
+
+/// Reads the status of a mirror of two legs, as `mirror_status` in drivers/md/dm-raid1.c prints
+/// it: `2 <leg> <leg> <chunks in sync>/<chunks> 1 <a health letter per leg> <log arguments>
+/// <log>…`.
+///
+/// The letters (`device_status_char`) are A: alive, D: a write failed, S: the copy failed, R: a
+/// read failed, F: a flush failed, U: unknown. Only A is alive. `None` if it reads otherwise.
+#[must_use]
+pub fn parse_mirror_status(status: &str) -> Option<MirrorState> {
+    let mut words = status.split_whitespace();
+    if words.next()? != "2" {
+        return None;
+    }
+    let _names_of_the_legs = (words.next()?, words.next()?);
+    let (in_sync, total) = words.next()?.split_once('/')?;
+    if words.next()? != "1" {
+        return None;
+    }
+    let letters: [u8; 2] = words.next()?.as_bytes().try_into().ok()?;
+    if !letters.iter().all(u8::is_ascii_uppercase) {
+        return None;
+    }
+    let state = MirrorState {
+        in_sync_chunks: in_sync.parse().ok()?,
+        total_chunks: total.parse().ok()?,
+        source_alive: letters[0] == b'A',
+        target_alive: letters[1] == b'A',
+    };
+    // A mirror without chunks would count as complete.
+    (state.total_chunks > 0 && state.in_sync_chunks <= state.total_chunks).then_some(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_at_work_is_read() {
+        let state = parse_mirror_status("2 8:0 259:3 5/8 1 AA 1 core").unwrap();
+        assert_eq!((state.in_sync_chunks, state.total_chunks), (5, 8));
+        assert!(state.source_alive && state.target_alive && !state.is_complete());
+        assert!(
+            parse_mirror_status("2 8:0 259:3 8/8 1 AA 1 core")
+                .unwrap()
+                .is_complete()
+        );
+    }
+
+    #[test]
+    fn every_letter_but_a_is_a_lost_leg() {
+        for letter in ["D", "S", "R", "F", "U", "X"] {
+            let target = format!("2 8:0 8:16 8/8 1 A{letter} 1 core");
+            let state = parse_mirror_status(&target).unwrap();
+            assert!(state.source_alive && !state.target_alive && !state.is_complete());
+            let source = format!("2 8:0 8:16 8/8 1 {letter}A 1 core");
+            let state = parse_mirror_status(&source).unwrap();
+            assert!(!state.source_alive && state.target_alive && !state.is_complete());
+        }
+    }
+
+    #[test]
+    fn anything_else_is_not_taken_for_a_status() {
+        for status in [
+            "",
+            "3 8:0 8:16 8:32 8/8 1 AAA 1 core",
+            "2 8:0 8:16 8 1 AA 1 core",
+            "2 8:0 8:16 8/8 1 A 1 core",
+            "2 8:0 8:16 8/8 1 AAA 1 core",
+            "2 8:0 8:16 8/8",
+            "2 8:0 8:16 -1/8 1 AA 1 core",
+            "2 8:0 8:16 9/8 1 AA 1 core",
+            "2 8:0 8:16 0/0 1 AA 1 core",
+        ] {
+            assert_eq!(parse_mirror_status(status), None, "{status}");
+        }
+    }
+}
