@@ -1,1 +1,501 @@
+//! The API over a real socket, spoken to in the bytes that curl sends.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tier_wire::{
+    CancelMove, CreateVolume, DestroyVolume, ErrorBody, ErrorKind, Health, HeatMap, HeatQuery,
+    MemberList, Move, MoveAccepted, MoveList, MoveRange, MoveRequest, MovesQuery, PauseState, Plan,
+    StartVolume, Status, StopVolume, Volume, VolumeChange, VolumeList, VolumeName, samples,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::oneshot;
+
+use super::control::Answer;
+use super::routes::REQUESTS_MAX;
+use super::{Control, ControlSocket, Deadlines, SocketError, router, serve};
+
+/// Knows the volume `data`; `slow` answers late, `never` not at all, `broken` panics.
+#[derive(Default)]
+struct Fake {
+    slow_start_has_begun: AtomicBool,
+    slow_start_has_ended: AtomicBool,
+}
+
+/// How long `slow` takes, and how long the tests' clients wait at most.
+const SLOW: Duration = Duration::from_millis(300);
+const DEADLINE: Duration = Duration::from_millis(50);
+
+fn known<T>(name: &VolumeName, answer: T) -> Answer<T> {
+    if *name == samples::name() {
+        Ok(answer)
+    } else {
+        Err(
+            ErrorBody::new(ErrorKind::NotFound, format!("there is no volume {name}"))
+                .with_hint("`tierctl volume list` shows those there are"),
+        )
+    }
+}
+
+impl Control for Fake {
+    async fn health(&self) -> Answer<Health> {
+        Ok(samples::health())
+    }
+    async fn volumes(&self) -> Answer<VolumeList> {
+        Ok(samples::volumes())
+    }
+    async fn volume(&self, name: VolumeName) -> Answer<Volume> {
+        match name.as_str() {
+            "never" => std::future::pending().await,
+            "broken" => panic!("this fake is broken on purpose"),
+            _ => known(&name, samples::volume()),
+        }
+    }
+    async fn create(&self, request: CreateVolume) -> Answer<VolumeChange> {
+        if request.name == samples::name() {
+            return Err(ErrorBody::new(ErrorKind::Exists, "volume data exists"));
+        }
+        Ok(samples::change(request.dry_run))
+    }
+    async fn start(&self, name: VolumeName, request: StartVolume) -> Answer<VolumeChange> {
+        if name.as_str() == "slow" {
+            self.slow_start_has_begun.store(true, Ordering::SeqCst);
+            tokio::time::sleep(SLOW).await;
+            self.slow_start_has_ended.store(true, Ordering::SeqCst);
+            return Ok(samples::change(false));
+        }
+        known(&name, samples::change(request.dry_run))
+    }
+    async fn stop(&self, name: VolumeName, request: StopVolume) -> Answer<VolumeChange> {
+        known(&name, samples::change(request.dry_run))
+    }
+    async fn destroy(&self, name: VolumeName, request: DestroyVolume) -> Answer<VolumeChange> {
+        known(&name, samples::change(request.dry_run))
+    }
+    async fn members(&self, name: VolumeName) -> Answer<MemberList> {
+        known(&name, samples::members())
+    }
+    async fn status(&self, name: VolumeName) -> Answer<Status> {
+        known(&name, samples::status())
+    }
+    async fn heat(&self, name: VolumeName, query: HeatQuery) -> Answer<HeatMap> {
+        let mut map = samples::heat();
+        map.buckets
+            .truncate(usize::try_from(query.buckets).unwrap());
+        known(&name, map)
+    }
+    async fn plan(&self, name: VolumeName) -> Answer<Plan> {
+        known(&name, samples::plan())
+    }
+    async fn begin_moves(&self, name: VolumeName, request: MoveRequest) -> Answer<MoveAccepted> {
+        assert!(!matches!(
+            request.range,
+            MoveRange::Regions { count: 0, .. }
+        ));
+        known(&name, samples::accepted(request.dry_run))
+    }
+    async fn moves(&self, name: VolumeName, query: MovesQuery) -> Answer<MoveList> {
+        let mut list = samples::moves();
+        list.history
+            .truncate(usize::try_from(query.history).unwrap());
+        known(&name, list)
+    }
+    async fn cancel(&self, name: VolumeName, id: u64, _: CancelMove) -> Answer<Move> {
+        let mut taken_back = samples::moves().live.remove(0);
+        taken_back.id = id;
+        known(&name, taken_back)
+    }
+    async fn pause(&self, name: VolumeName) -> Answer<PauseState> {
+        known(&name, samples::pause(true))
+    }
+    async fn resume(&self, name: VolumeName) -> Answer<PauseState> {
+        known(&name, samples::pause(false))
+    }
+}
+
+/// A daemon's API on a socket in a directory of its own.
+struct Server {
+    directory: TempDir,
+    fake: Arc<Fake>,
+    stop: Option<oneshot::Sender<()>>,
+    task: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = ControlSocket::bind(&directory.path().join("s")).unwrap();
+        let fake = Arc::new(Fake::default());
+        let deadlines = Deadlines {
+            look: DEADLINE,
+            change: DEADLINE,
+        };
+        let (stop, stopped) = oneshot::channel();
+        let routes = router(Arc::clone(&fake), metrics(), deadlines);
+        let task = tokio::spawn(serve(socket, routes, async {
+            let _ = stopped.await;
+        }));
+        Self {
+            directory,
+            fake,
+            stop: Some(stop),
+            task,
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("s")
+    }
+
+    async fn get(&self, target: &str) -> (u16, Value) {
+        self.ask("GET", target, "").await
+    }
+
+    async fn post(&self, target: &str, body: &Value) -> (u16, Value) {
+        self.ask("POST", target, &body.to_string()).await
+    }
+
+    async fn ask(&self, method: &str, target: &str, body: &str) -> (u16, Value) {
+        let (status, text) = ask(&self.path(), method, target, body).await;
+        let value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text:?}"));
+        (status, value)
+    }
+
+    async fn stop(mut self) -> PathBuf {
+        drop(self.stop.take());
+        self.task.await.unwrap().unwrap();
+        let path = self.directory.path().join("s");
+        assert!(!path.exists(), "the socket is left behind");
+        path
+    }
+}
+
+fn metrics() -> PrometheusHandle {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    metrics::with_local_recorder(&recorder, || {
+        metrics::counter!("tierd_holds_total").increment(3)
+    });
+    handle
+}
+
+/// One request as curl's `--data` sends it: with a form's content type.
+async fn ask(socket: &Path, method: &str, target: &str, body: &str) -> (u16, String) {
+    let mut stream = UnixStream::connect(socket).await.unwrap();
+    let request = format!(
+        "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    // A server that refuses a long body may close before all of it was sent.
+    let _ = stream.write_all(request.as_bytes()).await;
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).await.unwrap();
+    let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, body.to_owned())
+}
+
+async fn becomes_true(flag: &AtomicBool) {
+    tokio::time::timeout(Duration::from_secs(20), async {
+        while !flag.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await
+    .expect("the work never came so far");
+}
+
+#[tokio::test]
+async fn every_look_answers_in_the_wires_words() {
+    let server = Server::start();
+    let of_data = [
+        ("/v1/health", json!(samples::health())),
+        ("/v1/volumes", json!(samples::volumes())),
+        ("/v1/volumes/data", json!(samples::volume())),
+        ("/v1/volumes/data/members", json!(samples::members())),
+        ("/v1/volumes/data/status", json!(samples::status())),
+        ("/v1/volumes/data/heat?buckets=4", json!(samples::heat())),
+        ("/v1/volumes/data/plan", json!(samples::plan())),
+        ("/v1/volumes/data/moves?history=2", json!(samples::moves())),
+    ];
+    for (target, expected) in of_data {
+        assert_eq!(server.get(target).await, (200, expected), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn every_change_is_passed_on_as_asked() {
+    let server = Server::start();
+    let create = json!({"name": "new", "members": [{"path": "/dev/x"}], "dry_run": true});
+    assert_eq!(
+        server.post("/v1/volumes", &create).await,
+        (200, json!(samples::change(true)))
+    );
+    for verb in ["start", "stop", "destroy"] {
+        let target = format!("/v1/volumes/data/{verb}");
+        assert_eq!(
+            server.post(&target, &json!({"dry_run": true})).await,
+            (200, json!(samples::change(true))),
+            "{verb}"
+        );
+        // No body at all is the real thing.
+        assert_eq!(
+            server.ask("POST", &target, "").await,
+            (200, json!(samples::change(false)))
+        );
+    }
+    let by_hand = json!({"range": {"bytes": {"offset": 0, "length": 1}}, "to": {"class": "nvme"}});
+    assert_eq!(
+        server.post("/v1/volumes/data/moves", &by_hand).await,
+        (200, json!(samples::accepted(false)))
+    );
+    let (status, taken_back) = server
+        .ask("POST", "/v1/volumes/data/moves/77/cancel", "")
+        .await;
+    assert_eq!((status, &taken_back["id"]), (200, &json!(77)));
+    let paused = server.ask("POST", "/v1/volumes/data/pause", "").await;
+    assert_eq!(paused, (200, json!({"volume": "data", "paused": true})));
+    let resumed = server.ask("POST", "/v1/volumes/data/resume", "{}").await;
+    assert_eq!(resumed, (200, json!({"volume": "data", "paused": false})));
+}
+
+#[tokio::test]
+async fn an_error_of_the_daemon_keeps_its_words_and_gets_its_status() {
+    let server = Server::start();
+    let (status, error) = server.get("/v1/volumes/other/status").await;
+    assert_eq!(status, 404);
+    assert_eq!(
+        error,
+        json!({"kind": "not_found", "message": "there is no volume other",
+               "hint": "`tierctl volume list` shows those there are"})
+    );
+    let create = json!({"name": "data", "members": [{"path": "/dev/x"}]});
+    assert_eq!(server.post("/v1/volumes", &create).await.0, 409);
+}
+
+#[tokio::test]
+async fn bad_requests_are_refused_with_the_reason() {
+    let server = Server::start();
+    let to_nvme = json!({"class": "nvme"});
+    let cases = [
+        (
+            "GET",
+            "/v1/volumes/-x",
+            String::new(),
+            400,
+            "no volume name",
+        ),
+        (
+            "GET",
+            "/v1/volumes/a%2Fb/status",
+            String::new(),
+            400,
+            "no volume name",
+        ),
+        (
+            "GET",
+            "/v1/volumes/data/heat?bucket=4",
+            String::new(),
+            400,
+            "unknown field",
+        ),
+        (
+            "GET",
+            "/v1/volumes/data/heat?buckets=0",
+            String::new(),
+            400,
+            "0 buckets",
+        ),
+        (
+            "GET",
+            "/v1/volumes/data/heat?buckets=x",
+            String::new(),
+            400,
+            "invalid digit",
+        ),
+        (
+            "GET",
+            "/v1/volumes/data/moves?history=10001",
+            String::new(),
+            400,
+            "10001 past moves",
+        ),
+        ("POST", "/v1/volumes", "{".into(), 400, "line 1 column 1"),
+        (
+            "POST",
+            "/v1/volumes",
+            "{}".into(),
+            400,
+            "missing field `name`",
+        ),
+        (
+            "POST",
+            "/v1/volumes",
+            json!({"name": "new", "members": []}).to_string(),
+            400,
+            "at least one member",
+        ),
+        (
+            "POST",
+            "/v1/volumes/data/destroy",
+            json!({"dryrun": true}).to_string(),
+            400,
+            "unknown field `dryrun`",
+        ),
+        (
+            "POST",
+            "/v1/volumes/data/moves",
+            json!({"range": {"regions": {"first": 1, "count": 0}}, "to": to_nvme}).to_string(),
+            400,
+            "empty",
+        ),
+        (
+            "POST",
+            "/v1/volumes/data/moves/x/cancel",
+            String::new(),
+            400,
+            "`x`",
+        ),
+        (
+            "POST",
+            "/v1/volumes",
+            "x".repeat(70_000),
+            400,
+            "length limit",
+        ),
+        ("GET", "/v2/volumes", String::new(), 404, "no such path"),
+        (
+            "DELETE",
+            "/v1/volumes/data",
+            String::new(),
+            405,
+            "does not take this method",
+        ),
+    ];
+    for (method, target, body, status, words) in cases {
+        let (got, error) = server.ask(method, target, &body).await;
+        let message = error["message"].as_str().unwrap();
+        assert_eq!(got, status, "{method} {target}: {message}");
+        assert!(message.contains(words), "{method} {target}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_answers_the_client_and_lets_the_work_go_on() {
+    let server = Server::start();
+    let (status, error) = server.ask("POST", "/v1/volumes/slow/start", "").await;
+    assert_eq!((status, &error["kind"]), (504, &json!("timeout")));
+    becomes_true(&server.fake.slow_start_has_ended).await;
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_leaves_the_work_going_on() {
+    let server = Server::start();
+    let mut stream = UnixStream::connect(server.path()).await.unwrap();
+    stream
+        .write_all(b"POST /v1/volumes/slow/start HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        .await
+        .unwrap();
+    becomes_true(&server.fake.slow_start_has_begun).await;
+    drop(stream);
+    becomes_true(&server.fake.slow_start_has_ended).await;
+}
+
+#[tokio::test]
+async fn a_request_that_dies_is_answered_and_takes_nothing_with_it() {
+    let server = Server::start();
+    let (status, error) = server.get("/v1/volumes/broken").await;
+    assert_eq!((status, &error["kind"]), (500, &json!("internal")));
+    assert_eq!(server.get("/v1/volumes/data").await.0, 200);
+}
+
+#[tokio::test]
+async fn requests_under_way_are_bounded() {
+    let server = Server::start();
+    for _ in 0..REQUESTS_MAX {
+        assert_eq!(server.get("/v1/volumes/never").await.0, 504);
+    }
+    let (status, error) = server.get("/v1/health").await;
+    assert_eq!((status, &error["kind"]), (503, &json!("unavailable")));
+}
+
+#[tokio::test]
+async fn metrics_are_rendered() {
+    let server = Server::start();
+    let (status, text) = ask(&server.path(), "GET", "/metrics", "").await;
+    assert_eq!(status, 200);
+    assert!(text.contains("tierd_holds_total 3"), "{text}");
+}
+
+#[tokio::test]
+async fn the_socket_is_its_owners_alone_and_goes_with_the_daemon() {
+    let server = Server::start();
+    let mode = std::fs::metadata(server.path())
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_daemon_is_refused_and_the_first_goes_on() {
+    let server = Server::start();
+    let error = ControlSocket::bind(&server.path()).unwrap_err();
+    assert!(
+        matches!(&error, SocketError::InUse { by, .. }
+        if by.contains(&std::process::id().to_string())),
+        "{error}"
+    );
+    assert!(error.to_string().contains("another tierd"));
+    assert_eq!(server.get("/v1/health").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_second_daemon_is_refused_even_if_the_lock_file_was_removed() {
+    let server = Server::start();
+    std::fs::remove_file(server.directory.path().join("s.lock")).unwrap();
+    let error = ControlSocket::bind(&server.path()).unwrap_err();
+    assert!(matches!(error, SocketError::InUse { .. }), "{error}");
+    assert_eq!(server.get("/v1/health").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_dead_daemons_socket_is_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("not/there/yet/s");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    // A listener of the standard library leaves its file behind, as a killed daemon does.
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    assert!(path.exists());
+    let socket = ControlSocket::bind(&path).unwrap();
+    let routes = router(Arc::new(Fake::default()), metrics(), Deadlines::default());
+    let _task = tokio::spawn(serve(socket, routes, std::future::pending()));
+    assert_eq!(ask(&path, "GET", "/v1/health", "").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_socket_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s");
+    std::fs::write(&path, "precious").unwrap();
+    let error = ControlSocket::bind(&path).unwrap_err();
+    assert!(matches!(error, SocketError::NotASocket(_)), "{error}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+}
+
+#[tokio::test]
+async fn a_path_that_cannot_be_bound_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("n".repeat(200));
+    let error = ControlSocket::bind(&path).unwrap_err();
+    assert!(error.to_string().contains("listen on"), "{error}");
+}

@@ -1,0 +1,85 @@
+//! The command line: one definition that feeds the parsing, the help, the man pages and the
+//! completions.
+//!
+//! Owns: the verbs' names and the options that all share. Each verb's own options stand in its
+//! file.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::exit::Exit;
+use crate::units::parse_duration;
+use crate::verbs;
+
+/// Volumes over NVMe, SSD and HDD: what they hold, where it is hot, what moves and why.
+///
+/// Data go to stdout, everything else to stderr. Verbs that take a VOLUME may leave it out where
+/// there is only one.
+#[derive(Debug, Parser)]
+#[command(name = "tierctl", version, after_help = Exit::table(), max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Shared {
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The socket on which tierd listens
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "TIERD_SOCKET",
+        default_value = tier_wire::DEFAULT_SOCKET
+    )]
+    pub(crate) socket: PathBuf,
+    /// How long to wait for an answer
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        default_value = "150s",
+        value_parser = parse_duration
+    )]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Create, list, show, start, stop and destroy volumes
+    #[command(subcommand)]
+    Volume(verbs::volume::Verb),
+    /// The devices of a volume
+    #[command(subcommand)]
+    Member(verbs::member::Verb),
+    /// How a volume is doing: tiers, probe, moves, budget, holds
+    Status(verbs::status::Status),
+    /// Where a volume is hot, and on which tier that is: a map
+    Heat(verbs::heat::Heat),
+    /// What the policy would move now, and why; nothing is begun
+    Plan(verbs::plan::Plan),
+    /// Move part of a volume by hand
+    Move(verbs::move_by_hand::MoveByHand),
+    /// Moves under way, pending and past
+    Moves(verbs::moves::Moves),
+    /// Take a move back, which leaves its data where they were
+    Cancel(verbs::cancel::Cancel),
+    /// Keep the policy from beginning moves
+    Pause(verbs::pause::Pause),
+    /// Let the policy begin moves again
+    Resume(verbs::resume::Resume),
+    /// How tierd itself is doing
+    Health(verbs::health::Health),
+    /// Print a completion script for a shell
+    Completions(verbs::completions::Completions),
+    /// Print the manual page, or write one for each verb
+    Man(verbs::man::Man),
+}

@@ -1,0 +1,166 @@
+//! `tierctl status`: how a volume is doing.
+
+use clap::Args;
+use tier_wire::{ProbeStatus, Status as Shown, VolumeName, route};
+
+use crate::client::Client;
+use crate::failure::Failure;
+use crate::printer::{Look, Printer};
+use crate::table::{Column, facts, table};
+use crate::units::{count, or_dash, percent, percent_of, rate, seconds, size};
+use crate::watch::Watch;
+
+#[derive(Args, Debug)]
+pub(crate) struct Status {
+    /// The volume
+    volume: Option<VolumeName>,
+    #[command(flatten)]
+    watch: Watch,
+}
+
+impl Status {
+    pub(crate) async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
+        let name = client.volume_or_only(self.volume).await?;
+        let target = route::of_volume(route::STATUS, &name);
+        self.watch
+            .show(printer, || client.get::<Shown>(&target), status)
+            .await
+    }
+}
+
+fn status(status: &Shown, look: Look) -> String {
+    let policy = if status.paused { "paused" } else { "active" };
+    let mut text = format!(
+        "Volume {}: {}, {}, policy {policy}\n",
+        status.volume,
+        status.state.name(),
+        size(status.size_bytes),
+    );
+    for problem in &status.problems {
+        text += &format!("problem: {problem}\n");
+    }
+    text.push('\n');
+    text += &tiers(status, look);
+    text.push('\n');
+    text += &facts(&[
+        ("Foreground", foreground(status)),
+        ("Probe", probe(&status.probe)),
+        ("Moves", moves(status)),
+        ("Account", account(status)),
+        ("Budget", budget(status)),
+        ("Holds", holds(status)),
+        (
+            "Metadata",
+            format!(
+                "{} of {} replicas",
+                status.replicas.live, status.replicas.wanted
+            ),
+        ),
+    ]);
+    text
+}
+
+fn tiers(status: &Shown, look: Look) -> String {
+    let columns = [
+        Column::Left("TIER"),
+        Column::Right("MEMBERS"),
+        Column::Right("CAPACITY"),
+        Column::Right("USED"),
+        Column::Right("USED %"),
+        Column::Right("FREE"),
+        Column::Right("HEADROOM"),
+        Column::Right("READS"),
+        Column::Right("WRITES"),
+    ];
+    let rows = status.tiers.iter().map(|tier| {
+        vec![
+            tier.class.to_string(),
+            tier.members.to_string(),
+            size(tier.capacity_bytes),
+            size(tier.used_bytes),
+            percent_of(tier.used_bytes, tier.capacity_bytes),
+            size(tier.free_bytes),
+            size(tier.headroom_bytes),
+            or_dash(tier.read_share, percent),
+            or_dash(tier.write_share, percent),
+        ]
+    });
+    table(look, &columns, rows)
+}
+
+fn foreground(status: &Shown) -> String {
+    or_dash(status.foreground, |latency| {
+        format!(
+            "p50 {}, p99 {} (moves slow down above {})",
+            seconds(latency.p50_seconds),
+            seconds(latency.p99_seconds),
+            seconds(latency.target_seconds),
+        )
+    })
+}
+
+fn probe(probe: &ProbeStatus) -> String {
+    match probe {
+        ProbeStatus::On {
+            counted,
+            lost,
+            skipped,
+            memory_bytes,
+        } => format!(
+            "on: {counted} counted, {lost} lost, {skipped} skipped, {} of memory",
+            size(*memory_bytes)
+        ),
+        ProbeStatus::Fallback { source, reason } => format!("{source} instead: {reason}"),
+        ProbeStatus::Off { reason } => format!("off: {reason}"),
+    }
+}
+
+fn moves(status: &Shown) -> String {
+    let moves = &status.moves;
+    format!(
+        "{} live, {} pending; {} done ({}), {} undone, {} failed",
+        moves.live,
+        moves.pending,
+        moves.done,
+        size(moves.done_bytes),
+        moves.undone,
+        moves.failed,
+    )
+}
+
+fn account(status: &Shown) -> String {
+    let account = &status.account;
+    format!(
+        "{} left; {} earned, {} saved, {} spent",
+        seconds(account.balance_seconds),
+        seconds(account.earned_seconds),
+        seconds(account.saved_seconds),
+        seconds(account.spent_seconds),
+    )
+}
+
+fn budget(status: &Shown) -> String {
+    let budget = &status.budget;
+    let limit = or_dash(budget.limit_bytes_per_second, rate);
+    format!(
+        "{} used of {} allowed now (limit {limit})",
+        rate(budget.used_bytes_per_second),
+        rate(budget.allowed_bytes_per_second),
+    )
+}
+
+fn holds(status: &Shown) -> String {
+    let holds = &status.holds;
+    if holds.count == 0 {
+        return "none yet".into();
+    }
+    format!(
+        "{} for {}; p50 {}, p99 {}, longest {}; waiting for I/O p99 {}",
+        holds.count,
+        count(holds.moves, "move"),
+        seconds(holds.p50_seconds),
+        seconds(holds.p99_seconds),
+        seconds(holds.max_seconds),
+        seconds(holds.drain_p99_seconds),
+    )
+}

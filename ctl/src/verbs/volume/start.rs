@@ -1,0 +1,47 @@
+//! `tierctl volume start`: starts a volume that is stopped.
+
+use clap::Args;
+use tier_wire::{StartVolume, VolumeChange, VolumeName, route};
+
+use super::changed;
+use crate::client::Client;
+use crate::confirm::confirm;
+use crate::failure::Failure;
+use crate::printer::Printer;
+
+#[derive(Args, Debug)]
+pub(crate) struct Start {
+    /// The volume
+    volume: VolumeName,
+    /// Start without members that are missing. They become stale, and what was on them alone
+    /// cannot be read
+    #[arg(long)]
+    degraded: bool,
+    /// Do not ask before a degraded start
+    #[arg(long)]
+    yes: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Start {
+    pub(crate) async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
+        if self.degraded && !self.dry_run {
+            let question = format!(
+                "Starting volume {} without its missing members makes them stale for good.",
+                self.volume
+            );
+            confirm(&question, self.volume.as_str(), self.yes)?;
+        }
+        let request = StartVolume {
+            degraded: self.degraded,
+            dry_run: self.dry_run,
+        };
+        let target = route::of_volume(route::START, &self.volume);
+        let change: VolumeChange = client.post(&target, &request).await?;
+        printer.show(&change, |change, look| {
+            changed(change, look, "Started", "Would start")
+        })
+    }
+}
