@@ -15,7 +15,10 @@ pub struct Device {
 
 impl Device {
     /// Makes a device that is live with this table, one target a line.
-    #[allow(clippy::must_use_candidate, reason = "a device lives on without its handle")]
+    #[allow(
+        clippy::must_use_candidate,
+        reason = "a device lives on without its handle"
+    )]
     pub fn create(name: &str, table: &str) -> Self {
         let device = Self::empty(name);
         device.load(table);
@@ -42,6 +45,13 @@ impl Device {
     #[must_use]
     pub fn node(&self) -> String {
         format!("/dev/mapper/{}", self.name)
+    }
+
+    /// Its device number as tables take it: there before the device has a node, which it gets when
+    /// it is first resumed.
+    #[must_use]
+    pub fn number(&self) -> String {
+        format!("{}:{}", self.info("major"), self.info("minor"))
     }
 
     /// The device's name.
@@ -100,6 +110,14 @@ impl Device {
             "dmsetup",
             &["info", "--columns", "--noheadings", "-o", field, &self.name],
         )
+    }
+
+    /// One of its request queue's limits, from sysfs.
+    #[must_use]
+    pub fn queue_limit(&self, name: &str) -> u64 {
+        let path = format!("/sys/block/{}/queue/{name}", self.info("blkdevname"));
+        let limit = std::fs::read_to_string(&path).unwrap_or_else(|why| panic!("{path}: {why}"));
+        limit.trim().parse().expect("a number")
     }
 
     /// Whether it is suspended.

@@ -15,5 +15,6 @@ pub mod command;
 pub mod disk;
 pub mod dm;
 pub mod guest;
+pub mod io;
 pub mod loopdev;
 pub mod skip;

@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::Write;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -120,6 +121,16 @@ impl Inside {
         }
     }
 
+    /// Tells the host that the body has ended, once what it left in the scratch folder is there to
+    /// be read.
+    fn report(&self, status: i32) {
+        let control = self.cut.parent().expect("the host's control folder");
+        // The scratch folder's file system alone: a sync of all would wait for parked I/O.
+        let folder = File::open(control).expect("the host's control folder");
+        nix::unistd::syncfs(folder).expect("what the body wrote is synced");
+        File::create(control.join(format!("done.{status}"))).expect("file that tells the host");
+    }
+
     /// Runs the phase that the host asked for, and ends this process.
     pub(super) fn enter<'body>(
         &self,
@@ -133,7 +144,13 @@ impl Inside {
                 self.phase
             )
         });
-        body(self);
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| body(self)));
+        // The host is told from here: a process with a thread that waits for parked I/O does not
+        // end, whatever it calls.
+        self.report(if outcome.is_ok() { 0 } else { 101 });
+        if let Err(panic) = outcome {
+            std::panic::resume_unwind(panic);
+        }
         #[allow(
             clippy::exit,
             reason = "what follows in the test function is for the host"

@@ -1,0 +1,171 @@
+//! The dm backend on a real kernel: what it maps, moves and refuses, and what it leaves behind
+//! when its process dies or a member fails.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by it"
+)]
+
+mod activate;
+mod conformance;
+mod faults;
+mod holds;
+mod moves;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tier_core::command::{AddLeg, DropLeg};
+use tier_core::event::{Kept, MirrorState};
+use tier_core::units::{Bytes, MemberIndex, MemberRegion, MoveId, RegionSize, VolumeRegion};
+use tier_core::volume::{Extent, Leg, Legs};
+use tier_sys::block::{Access, BlockDevice};
+use tier_tests::disk::{Disk, RunningDisk};
+use tier_tests::guest::Inside;
+use tier_tests::io::wait_until;
+use tierd::backend::dm::DmBackend;
+use tierd::backend::{Backend as _, DropOutcome, Layout, LegState, MemberDevice};
+use uuid::Uuid;
+
+const MIB: u64 = 1 << 20;
+/// Where data begins on each member.
+const DATA_START: Bytes = Bytes(2 * MIB);
+/// Regions of 1 MiB in the volume: the first half on member 0, the other on member 1.
+const REGIONS: u32 = 16;
+/// Data regions of each member: half of them are free.
+const MEMBER_REGIONS: u32 = 16;
+const MEMBER_BYTES: u64 = DATA_START.0 + MEMBER_REGIONS as u64 * MIB;
+/// Chunks of 512 KiB in a region.
+const CHUNKS_A_REGION: u64 = 2;
+
+/// Longer than anything here takes that is not parked.
+const LONG: Duration = Duration::from_secs(20);
+
+/// A volume on two disks.
+struct Rig {
+    disks: [RunningDisk; 2],
+    backend: DmBackend,
+}
+
+impl Rig {
+    /// Two fresh disks, and the volume running on them.
+    fn start(guest: &Inside) -> Self {
+        let disks = ["m0", "m1"].map(|name| Disk::new(guest.file(name), MEMBER_BYTES).start());
+        let mut backend = DmBackend::new(layout(&disks)).unwrap();
+        backend.activate(&extents()).unwrap();
+        Self { disks, backend }
+    }
+
+    /// Another process's view of the same volume.
+    fn another(&self) -> DmBackend {
+        DmBackend::new(layout(&self.disks)).unwrap()
+    }
+
+    fn path(&self) -> PathBuf {
+        self.backend.device_path().unwrap()
+    }
+
+    fn state(&mut self, id: MoveId) -> MirrorState {
+        match self.backend.leg_state(id).unwrap() {
+            LegState::Mirror(state) => state,
+            LegState::Linear => panic!("move {id} is linear"),
+        }
+    }
+
+    fn wait_until_complete(&mut self, id: MoveId) {
+        wait_until("the copy is complete", LONG, || {
+            self.state(id).is_complete()
+        });
+    }
+
+    /// Moves a run all the way, as the engine orders it.
+    fn run_move(&mut self, add: AddLeg) {
+        self.backend.add_legs(&[add]).unwrap();
+        self.wait_until_complete(add.id);
+        let outcome = self.backend.drop_leg(finish(add.id)).unwrap();
+        assert!(matches!(outcome, DropOutcome::Dropped(_)), "{outcome:?}");
+        self.backend.set_map(&[add.id]).unwrap();
+    }
+}
+
+fn layout(disks: &[RunningDisk; 2]) -> Layout {
+    let member = |(index, disk): (u16, &RunningDisk)| MemberDevice {
+        index: MemberIndex(index),
+        path: disk.path().into(),
+        number: BlockDevice::open(disk.path(), Access::ReadOnly)
+            .unwrap()
+            .number()
+            .unwrap(),
+        data_start: DATA_START,
+        regions: MEMBER_REGIONS,
+    };
+    Layout {
+        volume: Uuid::from_u128(7),
+        name: "test".parse().unwrap(),
+        region_size: RegionSize::MIN,
+        regions: REGIONS,
+        block_bytes: Bytes(512),
+        members: (0..).zip(disks).map(member).collect(),
+    }
+}
+
+fn leg(member: u16, first: u32) -> Leg {
+    Leg {
+        member: MemberIndex(member),
+        first: MemberRegion(first),
+    }
+}
+
+fn extent(first: u32, count: u32, home: Leg) -> Extent {
+    Extent {
+        first: VolumeRegion(first),
+        count,
+        legs: Legs::from_iter([home]),
+    }
+}
+
+/// The records of a fresh volume.
+fn extents() -> Vec<Extent> {
+    vec![extent(0, 8, leg(0, 0)), extent(8, 8, leg(1, 0))]
+}
+
+fn add(id: u64, first: u32, count: u32, source: Leg, target: Leg) -> AddLeg {
+    AddLeg {
+        id: MoveId(id),
+        first: VolumeRegion(first),
+        count,
+        source,
+        target,
+    }
+}
+
+/// Regions 2 to 4 of the volume, from member 0 to free regions of member 1.
+fn an_add() -> AddLeg {
+    add(1, 2, 3, leg(0, 2), leg(1, 9))
+}
+
+fn finish(id: MoveId) -> DropLeg {
+    DropLeg {
+        id,
+        keep: Kept::Target,
+        require_complete: true,
+    }
+}
+
+fn undo(id: MoveId) -> DropLeg {
+    DropLeg {
+        id,
+        keep: Kept::Source,
+        require_complete: false,
+    }
+}
+
+fn region_offset(region: u32) -> u64 {
+    u64::from(region) * MIB
+}
+
+/// Where a leg's bytes begin on its member.
+fn leg_offset(leg: Leg) -> u64 {
+    DATA_START.0 + u64::from(leg.first.0) * MIB
+}
