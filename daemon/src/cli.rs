@@ -53,6 +53,12 @@ pub enum Command {
     /// Turns every mirror of a move into the leg that its record names, so that no write waits
     /// for a daemon that is gone. Changes nothing while a daemon is running. Safe to repeat.
     Settle,
+    /// For udev: print what it should know of this device if it is a member; fail silently if not.
+    #[command(hide = true)]
+    MemberProperties {
+        /// Node of the device.
+        device: PathBuf,
+    },
 }
 
 /// What to activate.

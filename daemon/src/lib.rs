@@ -12,3 +12,4 @@ pub mod metrics;
 pub mod notify;
 pub mod dmstats;
 pub mod monitor;
+pub mod udev;
