@@ -78,7 +78,9 @@ fn an_incomplete_mirror_refuses_to_be_finished_and_goes_on_copying() {
             slow_down(&rig.disks[0]);
             rig.backend.add_legs(&[an_add()]).unwrap();
             let outcome = rig.backend.drop_leg(finish(MoveId(1))).unwrap();
-            let DropOutcome::Refused(state) = outcome else { panic!("{outcome:?}") };
+            let DropOutcome::Refused(state) = outcome else {
+                panic!("{outcome:?}")
+            };
             assert!(!state.is_complete());
             assert_eq!(state.total_chunks, 3 * CHUNKS_A_REGION);
             rig.disks[0].set_speed(Speed::Full);
@@ -118,8 +120,9 @@ fn moves_churn_under_a_verifying_load_and_nothing_is_lost() {
         .phase(|guest| {
             let mut rig = Rig::start(guest);
             let mut load = verifying_load(guest, &rig.path());
-            let mut homes: Vec<Leg> =
-                (0..REGIONS).map(|at| leg(u16::from(at >= 8), at % 8)).collect();
+            let mut homes: Vec<Leg> = (0..REGIONS)
+                .map(|at| leg(u16::from(at >= 8), at % 8))
+                .collect();
             let mut free = [vec![8, 9, 10, 11], vec![8, 9, 10, 11]];
             let (mut id, mut at, mut rounds) = (0, 0, 0);
             while load.try_wait().unwrap().is_none() {
@@ -150,7 +153,10 @@ fn moves_churn_under_a_verifying_load_and_nothing_is_lost() {
                 rounds += 1;
             }
             assert!(load.wait().unwrap().success(), "fio found a difference");
-            assert!(rounds >= 8, "every region moves more than once: {rounds} rounds");
+            assert!(
+                rounds >= 8,
+                "every region moves more than once: {rounds} rounds"
+            );
             let map = rig.backend.read_back().unwrap();
             let records = records(&map);
             rig.backend.deactivate().unwrap();
@@ -180,7 +186,10 @@ fn what_contradicts_the_kernel_is_refused_and_changes_nothing() {
                 vec![an_add(), add(1, 5, 1, leg(0, 5), leg(1, 13))],
             ] {
                 let error = rig.backend.add_legs(&adds).unwrap_err();
-                assert!(matches!(error, BackendError::Contradiction { .. }), "{error}");
+                assert!(
+                    matches!(error, BackendError::Contradiction { .. }),
+                    "{error}"
+                );
                 assert_eq!(rig.backend.read_back().unwrap(), before);
                 assert_eq!(ours(), 3);
             }
@@ -214,7 +223,10 @@ fn a_completed_copy_is_an_event() {
 /// Devices of device-mapper that the guest has.
 pub(super) fn ours() -> usize {
     let shown = tier_tests::command::run("dmsetup", &["ls"]);
-    shown.lines().filter(|line| line.starts_with("tierd-")).count()
+    shown
+        .lines()
+        .filter(|line| line.starts_with("tierd-"))
+        .count()
 }
 
 /// The records that agree with what the kernel holds.
@@ -232,14 +244,34 @@ pub(super) fn slow_down(disk: &RunningDisk) {
 
 /// Ten seconds of random writes that are read back and compared, then all compared once more.
 fn verifying_load(guest: &Inside, volume: &Path) -> Child {
-    fio(guest, volume, &["--time_based", "--runtime=10", "--verify_backlog=256", "--do_verify=1"])
+    fio(
+        guest,
+        volume,
+        &[
+            "--time_based",
+            "--runtime=10",
+            "--verify_backlog=256",
+            "--do_verify=1",
+        ],
+    )
 }
 
 fn fio(guest: &Inside, volume: &Path, more: &[&str]) -> Child {
     Command::new("fio")
         .current_dir(guest.scratch())
-        .args(["--name=verify", "--rw=randwrite", "--bs=4k", "--direct=1", "--ioengine=psync"])
-        .args(["--verify=crc32c", "--verify_fatal=1", "--randseed=7", "--size=16m"])
+        .args([
+            "--name=verify",
+            "--rw=randwrite",
+            "--bs=4k",
+            "--direct=1",
+            "--ioengine=psync",
+        ])
+        .args([
+            "--verify=crc32c",
+            "--verify_fatal=1",
+            "--randseed=7",
+            "--size=16m",
+        ])
         .arg(format!("--filename={}", volume.display()))
         .args(more)
         .stdin(Stdio::null())

@@ -1,0 +1,183 @@
+//! One sequence of orders, given to the kernel and to the fake: they must answer alike. What is
+//! tested with the fake elsewhere rests on this.
+
+use tier_core::event::AdoptedStage;
+use tier_tests::guest::Guest;
+use tier_tests::io::{fill, read};
+use tier_tests::test_name;
+use tierd::backend::fake::FakeBackend;
+use tierd::backend::{Backend, BackendError};
+
+use super::*;
+
+/// A backend with content that can be read and written a region at a time, and a copy that can be
+/// waited for.
+trait Subject {
+    fn backend(&mut self) -> &mut dyn Backend;
+    fn write(&mut self, region: u32, value: u8);
+    fn read(&mut self, region: u32) -> u8;
+    fn complete(&mut self, id: MoveId);
+}
+
+impl Subject for FakeBackend {
+    fn backend(&mut self) -> &mut dyn Backend {
+        self
+    }
+
+    fn write(&mut self, region: u32, value: u8) {
+        FakeBackend::write(self, VolumeRegion(region), value.into()).unwrap();
+    }
+
+    fn read(&mut self, region: u32) -> u8 {
+        FakeBackend::read(self, VolumeRegion(region))
+            .unwrap()
+            .try_into()
+            .unwrap()
+    }
+
+    fn complete(&mut self, id: MoveId) {
+        self.copy(id, usize::MAX);
+    }
+}
+
+impl Subject for Rig {
+    fn backend(&mut self) -> &mut dyn Backend {
+        &mut self.backend
+    }
+
+    fn write(&mut self, region: u32, value: u8) {
+        fill(&self.path(), region_offset(region), 1 << 20, value).unwrap();
+    }
+
+    fn read(&mut self, region: u32) -> u8 {
+        let data = read(&self.path(), region_offset(region), 1 << 20).unwrap();
+        assert!(
+            data.iter().all(|byte| *byte == data[0]),
+            "region {region} is torn"
+        );
+        data[0]
+    }
+
+    fn complete(&mut self, id: MoveId) {
+        self.wait_until_complete(id);
+    }
+}
+
+/// What a subject answered, with everything left out that may differ: times, counts of chunks.
+fn transcript(subject: &mut dyn Subject) -> Vec<String> {
+    let mut said = Vec::new();
+    for region in 0..REGIONS {
+        subject.write(region, u8::try_from(region).unwrap() + 1);
+    }
+    let adds = [an_add(), add(2, 9, 2, leg(1, 1), leg(0, 8))];
+    said.push(answer(
+        subject.backend().add_legs(&adds).map(|hold| hold.moves),
+    ));
+    said.push(answer(
+        subject
+            .backend()
+            .add_legs(&[an_add()])
+            .map(|hold| hold.moves),
+    ));
+    said.push(answer(subject.backend().add_legs(&[add(
+        3,
+        0,
+        1,
+        leg(0, 0),
+        leg(1, 10),
+    )])));
+    said.push(answer(
+        subject
+            .backend()
+            .set_map(&[MoveId(1)])
+            .map(|hold| hold.moves),
+    ));
+    said.push(map(subject));
+    subject.write(3, 33);
+    subject.complete(MoveId(1));
+    subject.complete(MoveId(2));
+    subject.write(4, 44);
+    said.push(map(subject));
+    said.push(outcome(subject, finish(MoveId(1))));
+    said.push(outcome(subject, finish(MoveId(1))));
+    said.push(outcome(subject, undo(MoveId(2))));
+    said.push(outcome(subject, undo(MoveId(9))));
+    said.push(map(subject));
+    subject.write(2, 22);
+    subject.write(9, 99);
+    said.push(answer(
+        subject
+            .backend()
+            .set_map(&[MoveId(1), MoveId(2)])
+            .map(|hold| hold.moves),
+    ));
+    said.push(map(subject));
+    said.push(format!(
+        "{:?}",
+        (0..REGIONS).map(|at| subject.read(at)).collect::<Vec<_>>()
+    ));
+    said
+}
+
+fn answer<T: std::fmt::Debug>(answer: Result<T, BackendError>) -> String {
+    match answer {
+        Ok(value) => format!("{value:?}"),
+        // The kind of error must agree; what it says of devices need not.
+        Err(error) => format!("{error:?}")
+            .chars()
+            .take_while(|c| c.is_alphanumeric())
+            .collect(),
+    }
+}
+
+fn outcome(subject: &mut dyn Subject, drop: DropLeg) -> String {
+    answer(
+        subject
+            .backend()
+            .drop_leg(drop)
+            .map(|outcome| match outcome {
+                DropOutcome::Dropped(_) => "dropped",
+                DropOutcome::Refused(_) => "refused",
+            }),
+    )
+}
+
+fn map(subject: &mut dyn Subject) -> String {
+    let map = subject.backend().read_back().unwrap();
+    let moves: Vec<_> = map
+        .moves
+        .iter()
+        .map(|found| {
+            let stage = match found.stage {
+                AdoptedStage::Mirror(_) => None,
+                AdoptedStage::Linear(leg) => Some(leg),
+            };
+            (
+                found.id,
+                found.first,
+                found.count,
+                found.source,
+                found.target,
+                stage,
+            )
+        })
+        .collect();
+    format!("{:?} {moves:?}", map.direct)
+}
+
+#[test]
+fn the_fake_answers_as_the_kernel_does() {
+    Guest::uml(test_name!())
+        .phase(|guest| {
+            let mut rig = Rig::start(guest);
+            let mut fake = FakeBackend::new(rig.backend.layout().clone(), &extents()).unwrap();
+            let kernel = transcript(&mut rig);
+            assert_eq!(kernel, transcript(&mut fake));
+            let content = kernel.last().unwrap();
+            assert_eq!(
+                content,
+                "[1, 2, 22, 33, 44, 6, 7, 8, 9, 99, 11, 12, 13, 14, 15, 16]"
+            );
+        })
+        .run();
+}
