@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Name of a volume: 1 to 64 of `A-Z a-z 0-9 _ . -`, beginning with a letter or a digit.
+/// Name of a volume: 1 to 63 of `A-Z a-z 0-9 _ . -`, beginning with a letter or a digit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct VolumeName(String);
@@ -24,7 +24,7 @@ pub struct NameError(String);
 impl VolumeName {
     /// Most characters a name has. A device-mapper name holds 127 (`DM_NAME_LEN` in
     /// `include/uapi/linux/dm-ioctl.h`), and the devices of moves add to the volume's.
-    pub const LENGTH_MAX: usize = 64;
+    pub const LENGTH_MAX: usize = 63;
 
     /// The name as text.
     #[must_use]
