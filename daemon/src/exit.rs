@@ -10,6 +10,8 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::process::Termination;
 
+use tier_wire::{ErrorBody, ErrorKind};
+
 use crate::config::ConfigError;
 use crate::logging::LoggingError;
 
@@ -25,8 +27,8 @@ pub enum ExitCode {
     Usage = 2,
     /// The configuration is wrong. systemd does not restart the daemon on this.
     Config = 3,
-    /// Another tierd serves these volumes or holds the socket.
-    AlreadyRunning = 4,
+    /// Another tierd serves these volumes or the socket, or something else holds a device.
+    InUse = 4,
     /// The process lacks a privilege.
     Permission = 5,
     /// The running kernel lacks something that cannot be done without.
@@ -35,7 +37,8 @@ pub enum ExitCode {
     NotFound = 7,
     /// Metadata cannot be read: damaged, or of a newer format.
     MetadataUnreadable = 8,
-    /// Metadata was read, and forbids a read-write start: older than what was acted on, or split.
+    /// Metadata was read, and forbids a read-write start: members are missing, it is older than
+    /// what was acted on, or it went two ways.
     MetadataRefused = 9,
     /// A device failed, or is not what its label says.
     DeviceFailed = 10,
@@ -50,7 +53,7 @@ impl ExitCode {
         Self::Internal,
         Self::Usage,
         Self::Config,
-        Self::AlreadyRunning,
+        Self::InUse,
         Self::Permission,
         Self::KernelFeature,
         Self::NotFound,
@@ -74,12 +77,12 @@ impl ExitCode {
             Self::Internal => "internal error, or a failure of the operating system",
             Self::Usage => "wrong command line",
             Self::Config => "wrong configuration",
-            Self::AlreadyRunning => "another tierd is running",
+            Self::InUse => "in use, by another tierd or by something else",
             Self::Permission => "not permitted; tierd needs root",
             Self::KernelFeature => "the kernel lacks a needed feature",
             Self::NotFound => "no such volume or member",
             Self::MetadataUnreadable => "metadata damaged or of a newer format",
-            Self::MetadataRefused => "metadata forbids a read-write start (old, or split)",
+            Self::MetadataRefused => "members missing, stale or split: no read-write start",
             Self::DeviceFailed => "a device failed, or is not what its label says",
             Self::Partial => "done for some volumes, not for all",
         }
@@ -173,13 +176,43 @@ impl From<LoggingError> for Failure {
     }
 }
 
+impl From<ErrorKind> for ExitCode {
+    /// What the API tells a client by its kind, a process tells its parent by its code.
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Invalid => Self::Usage,
+            ErrorKind::NotFound => Self::NotFound,
+            ErrorKind::Exists | ErrorKind::Busy => Self::InUse,
+            ErrorKind::Foreign | ErrorKind::Unfit | ErrorKind::Io => Self::DeviceFailed,
+            ErrorKind::Degraded => Self::MetadataRefused,
+            ErrorKind::Damaged => Self::MetadataUnreadable,
+            ErrorKind::Denied => Self::Permission,
+            ErrorKind::Unsupported => Self::KernelFeature,
+            ErrorKind::NoRoom
+            | ErrorKind::Timeout
+            | ErrorKind::Unavailable
+            | ErrorKind::Internal => Self::Internal,
+        }
+    }
+}
+
+impl From<ErrorBody> for Failure {
+    fn from(error: ErrorBody) -> Self {
+        let code = error.kind.into();
+        match &error.hint {
+            Some(hint) => Self::new(code, format!("{}; {hint}", error.message)),
+            None => Self::new(code, error),
+        }
+    }
+}
+
 impl From<io::Error> for Failure {
     /// For errors whose message names the thing already. EPERM and EACCES mean that privilege is
     /// missing, whatever was tried.
     fn from(error: io::Error) -> Self {
         let code = match error.kind() {
             io::ErrorKind::PermissionDenied => ExitCode::Permission,
-            io::ErrorKind::AddrInUse => ExitCode::AlreadyRunning,
+            io::ErrorKind::AddrInUse => ExitCode::InUse,
             _ => ExitCode::Internal,
         };
         Self::new(code, error)
@@ -215,6 +248,72 @@ mod tests {
         }
     }
 
+    const UNITS: [&str; 3] = [
+        include_str!("../../systemd/tierd.service"),
+        include_str!("../../systemd/tierd-activate.service"),
+        include_str!("../../systemd/tierd-activate@.service"),
+    ];
+
+    /// Values of a directive of a unit file, comments left out.
+    fn directive<'a>(unit: &'a str, name: &str) -> Vec<&'a str> {
+        let lines = unit.lines().filter_map(|line| line.split_once('='));
+        lines
+            .filter(|(key, _)| *key == name)
+            .map(|(_, value)| value)
+            .collect()
+    }
+
+    #[test]
+    fn the_unit_does_not_restart_on_what_does_not_mend_by_itself() {
+        let lasting = [
+            ExitCode::Usage,
+            ExitCode::Config,
+            ExitCode::Permission,
+            ExitCode::KernelFeature,
+        ];
+        let expected = lasting.map(|code| code.number().to_string()).join(" ");
+        assert_eq!(directive(UNITS[0], "RestartPreventExitStatus"), [expected]);
+        assert_eq!(directive(UNITS[0], "Restart"), ["always"]);
+    }
+
+    #[test]
+    fn stopping_a_unit_takes_no_volume_down_and_any_exit_settles() {
+        for unit in UNITS {
+            assert_eq!(directive(unit, "ExecStop"), [""; 0]);
+        }
+        assert_eq!(
+            directive(UNITS[0], "ExecStopPost"),
+            ["/usr/sbin/tierd settle"]
+        );
+    }
+
+    #[test]
+    fn no_unit_leaves_the_mount_namespace_of_the_host() {
+        let apart = [
+            "ProtectSystem",
+            "ProtectHome",
+            "PrivateTmp",
+            "PrivateDevices",
+            "PrivateMounts",
+            "PrivateIPC",
+            "ProtectProc",
+            "ProcSubset",
+            "ProtectKernelTunables",
+            "ProtectKernelModules",
+            "ProtectKernelLogs",
+            "ProtectControlGroups",
+            "ReadOnlyPaths",
+            "ReadWritePaths",
+            "InaccessiblePaths",
+            "BindPaths",
+            "RootDirectory",
+            "DynamicUser",
+        ];
+        for (unit, name) in UNITS.iter().flat_map(|unit| apart.map(|name| (unit, name))) {
+            assert_eq!(directive(unit, name), [""; 0], "{name}");
+        }
+    }
+
     #[test]
     fn a_message_carries_its_causes_once() {
         #[derive(Debug, thiserror::Error)]
@@ -224,6 +323,17 @@ mod tests {
         let text = Failure::new(ExitCode::DeviceFailed, Outer(inner)).message();
         assert!(text.starts_with("cannot open /dev/x: "));
         assert_eq!(text.matches("os error 16").count(), 1);
+    }
+
+    #[test]
+    fn what_a_client_is_told_keeps_its_hint_and_gets_a_code() {
+        let refused = ErrorBody::new(ErrorKind::Degraded, "member 2 is missing".to_owned());
+        let failure = Failure::from(refused.with_hint("plug it in"));
+        assert_eq!(failure.code(), ExitCode::MetadataRefused);
+        assert_eq!(failure.message(), "member 2 is missing; plug it in");
+        for kind in ErrorKind::ALL {
+            assert_ne!(ExitCode::from(kind), ExitCode::Done, "{kind:?}");
+        }
     }
 
     #[test]

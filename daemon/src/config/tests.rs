@@ -183,6 +183,19 @@ fn one_factor_scales_every_interval() {
     }
 }
 
+#[test]
+fn the_run_loop_beats_often_enough_for_the_watchdog_of_the_unit() {
+    let unit = include_str!("../../../systemd/tierd.service");
+    let seconds = unit
+        .lines()
+        .find_map(|line| line.strip_prefix("WatchdogSec="))
+        .unwrap();
+    let watchdog = Duration::from_secs(seconds.parse().unwrap());
+    assert!(TICK_MAX < watchdog / 2);
+    // The defaults leave room for a loop that is late.
+    assert!(Config::default().intervals.tick * 10 < watchdog / 2);
+}
+
 /// Every default of the shipped file is a commented key. With the comment signs taken away it has
 /// to be a configuration, and the default one.
 #[test]
