@@ -394,3 +394,6 @@ fn out_of_range() -> io::Error {
 pub fn database_capacity(extent: AreaExtent) -> Bytes {
     Bytes(extent.length.0.saturating_sub(AREA_HEADER_BYTES))
 }
+
+#[cfg(test)]
+mod tests;

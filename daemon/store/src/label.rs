@@ -495,3 +495,6 @@ impl<'a> Reader<'a> {
         self.array().map(Uuid::from_bytes)
     }
 }
+
+#[cfg(test)]
+mod tests;

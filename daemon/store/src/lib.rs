@@ -1,22 +1,48 @@
 //! tierd's on-disk state: labels, metadata areas, epochs, records, recovery.
 //!
 //! An offline library: it knows no device-mapper and decides no placement. Everything it needs of
-//! a device is [`storage::Storage`]. `FORMAT.md` describes every byte it writes.
+//! a device is [`storage::Storage`]. `FORMAT.md` describes every byte it writes. Modules stand in
+//! reading order: what a device is, what lies on it, what is made of it, what a person asks of it.
+
+pub mod words;
+
+pub mod storage;
+
+pub mod device;
+
+pub mod steps;
+
+pub mod label;
+
+pub mod layout;
 
 pub mod area;
-pub mod create;
-pub mod device;
-#[cfg(test)]
-mod fixture;
-pub mod label;
-pub mod layout;
+
 pub mod map;
+
 pub mod meta;
-pub mod open;
-pub mod recover;
-pub mod steps;
-pub mod storage;
+
 pub mod store;
+
+pub mod create;
+
+pub mod recover;
+
+pub mod open;
+
+pub mod scan;
+
+pub mod check;
+
+pub mod repair;
+
+pub mod dump;
+
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-pub mod words;
+
+#[cfg(test)]
+mod fixture;
+
+#[cfg(test)]
+mod storm;

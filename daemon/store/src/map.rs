@@ -617,3 +617,6 @@ fn push_run(out: &mut Vec<Run>, member: MemberIndex, from: u64, to: u64) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

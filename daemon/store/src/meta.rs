@@ -372,3 +372,6 @@ fn decode_retired(key: u64, bytes: &[u8]) -> Option<Retired> {
         since: Generation(u64::from_le_bytes(since.try_into().ok()?)),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -644,3 +644,6 @@ fn sort_members(members: &[Labelled<'_>], newest: &Metadata) -> Choice {
     }
     choice
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,253 @@
+//! Every refusal has its own error, and names what it is about.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::fixture::{THREE, generation, open, shared, volume};
+use crate::label::{COPY_OFFSETS, encode};
+use crate::open::OpenOptions;
+use crate::steps::Steps;
+use crate::storage::Storage;
+use crate::store::Store;
+use crate::testing::{MemoryDisk, Power};
+
+fn three() -> Vec<Arc<MemoryDisk>> {
+    volume(&THREE, &Power::steady())
+}
+
+/// Rewrites the label of a disk as `change` makes it.
+fn relabel(disk: &MemoryDisk, change: impl Fn(&mut Label)) {
+    let mut label = label::read(disk).newest("").unwrap().clone();
+    change(&mut label);
+    for offset in COPY_OFFSETS {
+        disk.write_at(&encode(&label), offset).unwrap();
+    }
+    disk.sync().unwrap();
+}
+
+#[test]
+fn no_devices_blank_ones_and_torn_labels_are_told_apart() {
+    assert!(matches!(open(&[]), Err(OpenError::NoDevices)));
+    let disks = three();
+    let blank = MemoryDisk::new("/dev/blank", 16 << 20, 512, &Power::steady());
+    let with_blank = [disks.clone(), vec![blank]].concat();
+    assert!(matches!(
+        open(&with_blank),
+        Err(OpenError::Label(LabelError::Absent { device })) if device == "/dev/blank"
+    ));
+    for offset in COPY_OFFSETS {
+        disks[1].corrupt(offset + 20, |byte| byte ^ 1);
+    }
+    assert!(matches!(
+        open(&disks),
+        Err(OpenError::Label(LabelError::Torn { device, .. })) if device == "/dev/ssd"
+    ));
+}
+
+#[test]
+fn members_of_two_volumes_and_copies_of_one_member_are_refused() {
+    let (disks, others) = (three(), three());
+    let mixed = [Arc::clone(&disks[0]), Arc::clone(&others[1])];
+    assert!(matches!(open(&mixed), Err(OpenError::OtherVolume { .. })));
+    let twice = [disks.clone(), vec![disks[2].copy(&Power::steady())]].concat();
+    assert!(matches!(
+        open(&twice),
+        Err(OpenError::SameMember {
+            member: MemberIndex(2),
+            ..
+        })
+    ));
+}
+
+#[test]
+fn another_size_or_block_size_than_labelled_is_refused() {
+    let mut disks = three();
+    let grown = disks[2].resized(33 << 20, &Power::steady());
+    let hdd = std::mem::replace(&mut disks[2], grown);
+    let error = open(&disks).unwrap_err();
+    assert!(
+        matches!(&error, OpenError::Size { device, .. } if device == "/dev/hdd"),
+        "{error}"
+    );
+    disks[2] = hdd;
+    relabel(&disks[2], |label| label.block_bytes = 4096);
+    assert!(matches!(
+        open(&disks),
+        Err(OpenError::BlockSize {
+            actual: 512,
+            labelled: 4096,
+            ..
+        })
+    ));
+}
+
+#[test]
+fn a_label_that_contradicts_the_metadata_is_refused() {
+    type Spoil = fn(&mut Label);
+    let changes: [(&str, Spoil); 4] = [
+        ("index", |label| label.index = MemberIndex(9)),
+        ("data start", |label| label.data_start.0 += 1 << 20),
+        ("number of data regions", |label| label.data_regions += 1),
+        ("membership", |label| label.member = MemberId::random()),
+    ];
+    for (expected, change) in changes {
+        let disks = three();
+        relabel(&disks[2], change);
+        let error = open(&disks).unwrap_err();
+        assert!(
+            matches!(&error, OpenError::LabelDisagrees { what, .. } if what.starts_with(expected)),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_label_of_a_later_epoch_shows_that_newer_metadata_is_elsewhere() {
+    let disks = three();
+    relabel(&disks[2], |label| {
+        label.parent = Some(label.epoch.id);
+        label.epoch = Epoch {
+            number: 2,
+            id: EpochId::random(),
+        };
+    });
+    let error = open(&disks).unwrap_err();
+    assert!(
+        matches!(&error, OpenError::Behind { device, .. } if device == "/dev/hdd"),
+        "{error}"
+    );
+    // With another parent it is no descendant.
+    relabel(&disks[2], |label| label.parent = Some(EpochId::random()));
+    assert!(matches!(open(&disks), Err(OpenError::Split { .. })));
+}
+
+#[test]
+fn replicas_of_one_revision_that_differ_are_both_refused() {
+    let disks = three();
+    let other = three();
+    // Two volumes' worth of history under one id: the same revision, another map.
+    let (mut store, _) = open(&disks).unwrap();
+    let fork: Vec<_> = disks
+        .iter()
+        .map(|disk| disk.copy(&Power::steady()))
+        .collect();
+    let commit = |store: &Store, member| {
+        crate::fixture::move_region(store, 1, crate::fixture::free_region(store, member))
+    };
+    store.commit(&commit(&store, 1)).unwrap();
+    drop(store);
+    let (mut store, _) = open(&fork).unwrap();
+    store.commit(&commit(&store, 2)).unwrap();
+    drop(store);
+    let mixed = [
+        Arc::clone(&disks[0]),
+        Arc::clone(&fork[1]),
+        Arc::clone(&disks[2]),
+    ];
+    assert!(matches!(
+        open(&mixed),
+        Err(OpenError::Differ { revision: 2, .. })
+    ));
+    drop(other);
+}
+
+#[test]
+fn with_every_replica_damaged_each_is_named() {
+    let disks = three();
+    for disk in &disks[..2] {
+        for offset in (968 << 10..5 << 20).step_by(4096) {
+            disk.corrupt(offset, |byte| !byte);
+        }
+    }
+    for options in [
+        OpenOptions::default(),
+        OpenOptions {
+            degraded: true,
+            ..OpenOptions::default()
+        },
+        OpenOptions {
+            read_only: true,
+            ..OpenOptions::default()
+        },
+    ] {
+        let error = Store::open(&shared(&disks), &options).unwrap_err();
+        let OpenError::NoMetadata { replicas, .. } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!(replicas.len(), 2);
+        assert!(replicas[0].contains("/dev/nvme") && replicas[1].contains("/dev/ssd"));
+    }
+}
+
+/// Any single damaged byte of a replica's area: either it is not noticed because it holds nothing,
+/// or the replica is refused and rebuilt. Never another state, never a panic.
+#[test]
+fn a_damaged_byte_never_changes_what_is_read() {
+    let disks = three();
+    let (mut store, _) = open(&disks).unwrap();
+    for region in 0..8 {
+        let target = crate::fixture::free_region(&store, 2);
+        store
+            .commit(&crate::fixture::move_region(&store, region, target))
+            .unwrap();
+    }
+    let state = store.state();
+    drop(store);
+    let mut refused = 0;
+    for at in 0..600_u64 {
+        let offset = if at < 320 {
+            (968 << 10) + at
+        } else {
+            (972 << 10) + at * 1237
+        };
+        let damaged: Vec<_> = disks
+            .iter()
+            .map(|disk| disk.copy(&Power::steady()))
+            .collect();
+        damaged[0].corrupt(offset, |byte| byte ^ 0x40);
+        let seen = survey(&shared(&damaged[..1]));
+        match seen[0].metadata.as_ref().unwrap() {
+            Ok(found) if found.generation == state.generation => {
+                assert_eq!(found.map.extents().collect::<Vec<_>>(), state.extents);
+            }
+            // The commit before: the newest commit's own slot or pages were hit.
+            Ok(found) => assert_eq!(
+                found.generation.0 + 1,
+                state.generation.0,
+                "offset {offset}"
+            ),
+            Err(_) => refused += 1,
+        }
+        let (store, _) = open(&damaged).unwrap();
+        assert_eq!(store.state(), state, "offset {offset}");
+    }
+    assert!(refused > 20, "{refused}");
+}
+
+#[test]
+fn a_creation_that_never_finished_and_a_destruction_under_way_are_told() {
+    let disks = three();
+    for disk in &disks {
+        relabel(disk, |label| label.state = LabelState::Creating);
+    }
+    assert!(matches!(
+        open(&disks),
+        Err(OpenError::Unfinished {
+            found: 3,
+            expected: 3,
+            ..
+        })
+    ));
+    relabel(&disks[1], |label| label.state = LabelState::Whole);
+    let (store, recovery) = open(&disks).unwrap();
+    assert_eq!(store.generation(), generation(1));
+    assert_eq!(recovery.healed_labels, [MemberIndex(0), MemberIndex(2)]);
+    drop(store);
+    relabel(&disks[1], |label| label.state = LabelState::Destroying);
+    assert!(matches!(open(&disks), Err(OpenError::Destroying { .. })));
+    crate::create::destroy(&shared(&disks), &Steps::none()).unwrap();
+    assert!(matches!(
+        open(&disks),
+        Err(OpenError::Label(LabelError::Absent { .. }))
+    ));
+}
