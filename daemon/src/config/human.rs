@@ -44,7 +44,10 @@ pub(super) mod size {
         format!("{}B", value.0)
     }
 
-    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
+    #[allow(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde asks for this signature"
+    )]
     pub(in crate::config) fn serialize<S: Serializer>(
         value: &Bytes,
         serializer: S,

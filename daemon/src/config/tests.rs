@@ -1,6 +1,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use tier_core::units::Bytes;
+
+use super::sections::{INTERVAL_MIN, TICK_MAX};
 use super::*;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
