@@ -1,10 +1,16 @@
 //! The probe's maps, by name, and the few ways in which they are used.
 
+use std::io;
+
 use libbpf_rs::{ErrorKind, MapCore, MapFlags, MapHandle, Object};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::error::{Doing, ProbeError};
 use crate::record::{MAX_VOLUMES, decode};
+
+/// Name of the probe's object, from which libbpf makes the name of its map of globals (taking
+/// eight letters at most).
+pub(crate) const OBJECT_NAME: &str = "tierd";
 
 /// Handles on every map of the probe. They share the map with the loaded object.
 #[derive(Debug)]
@@ -27,13 +33,12 @@ impl Maps {
     /// Takes the handles out of a loaded object.
     pub(crate) fn of(object: &Object) -> Result<Self, ProbeError> {
         let find = |name: &str| {
-            let map = object
+            object
                 .maps()
                 .find(|map| map.name() == name)
-                .ok_or_else(|| {
-                    ProbeError::BadConfig(format!("the probe's object has no map {name}"))
-                })?;
-            MapHandle::try_from(&map).doing(|| format!("open the probe's map {name}"))
+                .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound).into())
+                .and_then(|map| MapHandle::try_from(&map))
+                .doing(|| format!("open the probe's map {name}"))
         };
         Ok(Self {
             volume_devices: find("volume_devices")?,
@@ -46,7 +51,7 @@ impl Maps {
             hash_sets: find("hash_sets")?,
             bio_samples: find("bio_samples")?,
             request_samples: find("request_samples")?,
-            recent_ends: find(".bss")?,
+            recent_ends: find(&format!("{OBJECT_NAME}.bss"))?,
             hot_ring: find("hot_ring")?,
         })
     }
@@ -70,6 +75,13 @@ impl Maps {
         .into_iter()
         .map(memory_bytes)
         .sum()
+    }
+
+    /// Forgets every sample of a bio that is under way.
+    pub(crate) fn forget_bio_samples(&self) -> Result<(), ProbeError> {
+        let keys: Vec<_> = self.bio_samples.keys().collect();
+        keys.iter()
+            .try_for_each(|key| delete(&self.bio_samples, key))
     }
 
     /// Returns when every program that was running has ended, so that what it may have held (a

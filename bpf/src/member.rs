@@ -52,16 +52,15 @@ pub struct MemberLoad {
     pub writes: OperationLoad,
     /// Requests of other operations (flushes, discards, …) that ended.
     pub others: u64,
-    /// Requests that the driver holds at this moment. Requests that it held already when the
-    /// member was first watched are known only after a reading without any.
-    pub in_flight: u64,
     /// Samples of service time that were to be taken and were not.
     pub lost_samples: u64,
 }
 
 impl MemberLoad {
-    /// Mean number of requests under way over the interval, queueing included: the sum of their
-    /// latencies over the time in which they ended (Little's law).
+    /// Mean number of requests in flight over the interval, queued ones included: the sum of
+    /// their latencies over the time in which they ended (Little's law). A gauge that goes up at
+    /// each issue and down at each end would drift with every event that the kernel keeps from
+    /// the probe.
     #[must_use]
     #[allow(
         clippy::cast_precision_loss,
@@ -91,8 +90,6 @@ pub(crate) struct Member {
     pub(crate) slot: usize,
     before: MemberRecord,
     asked_at: Instant,
-    /// Requests that ended here although they were issued before the member was watched.
-    unseen_issues: i128,
 }
 
 impl Member {
@@ -113,7 +110,6 @@ impl Member {
             slot,
             before: MemberRecord::default(),
             asked_at: Instant::now(),
-            unseen_issues: 0,
         })
     }
 
@@ -127,8 +123,6 @@ impl Member {
         let before = std::mem::replace(&mut self.before, now);
         let interval = at.duration_since(std::mem::replace(&mut self.asked_at, at));
 
-        let held = i128::from(now.issued) - i128::from(now.requeued) - i128::from(now.completed);
-        self.unseen_issues = self.unseen_issues.max(-held);
         Ok(MemberLoad {
             device: self.device,
             interval,
@@ -149,7 +143,6 @@ impl Member {
                 served: now.writes_served - before.writes_served,
             },
             others: now.others - before.others,
-            in_flight: u64::try_from(held + self.unseen_issues).unwrap_or(0),
             lost_samples: now.lost_samples - before.lost_samples,
         })
     }
@@ -157,9 +150,6 @@ impl Member {
 
 fn add(sum: &MemberRecord, cpu: &MemberRecord) -> MemberRecord {
     MemberRecord {
-        issued: sum.issued + cpu.issued,
-        requeued: sum.requeued + cpu.requeued,
-        completed: sum.completed + cpu.completed,
         reads: sum.reads + cpu.reads,
         writes: sum.writes + cpu.writes,
         others: sum.others + cpu.others,

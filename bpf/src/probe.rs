@@ -116,7 +116,7 @@ impl Probe {
         kernel::start_log();
         kernel::check()?;
         let mut open = ObjectBuilder::default()
-            .name("tierd_probe")
+            .name(maps::OBJECT_NAME)
             .and_then(|builder| builder.open_memory(&OBJECT.0))
             .doing(|| "open the compiled probe".to_owned())?;
         if let Some(mut ring) = open.maps_mut().find(|map| map.name() == "hot_ring") {

@@ -94,9 +94,6 @@ pub(crate) struct HotData {
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(crate) struct MemberRecord {
-    pub(crate) issued: u64,
-    pub(crate) requeued: u64,
-    pub(crate) completed: u64,
     pub(crate) reads: u64,
     pub(crate) writes: u64,
     pub(crate) others: u64,
@@ -120,7 +117,7 @@ const _: () = assert!(size_of::<VolumeSettings>() == 24);
 const _: () = assert!(size_of::<TotalsRecord>() == 120);
 const _: () = assert!(size_of::<LatenciesRecord>() == 3336);
 const _: () = assert!(size_of::<HotData>() == 24);
-const _: () = assert!(size_of::<MemberRecord>() == 144);
+const _: () = assert!(size_of::<MemberRecord>() == 120);
 
 /// Reads a record out of the bytes that a map or the ring gave for it.
 pub(crate) fn decode<T: FromBytes>(what: &'static str, bytes: &[u8]) -> Result<T, ProbeError> {

@@ -153,7 +153,12 @@ impl Volume {
         let now = maps::load(&maps.volume_latencies, self.slot)?;
         let lost_samples = self.read_totals(maps)?.lost_samples;
         let mut latencies = VolumeLatencies::since(&now, &self.latencies);
-        latencies.lost += lost_samples - self.lost_samples;
+        if lost_samples != self.lost_samples {
+            latencies.lost += lost_samples - self.lost_samples;
+            // The table was full. Samples whose end the kernel kept from the probe would stay in
+            // it for ever, so all that is in it is given up.
+            maps.forget_bio_samples()?;
+        }
         self.latencies = now;
         self.lost_samples = lost_samples;
         Ok(latencies)

@@ -49,13 +49,6 @@ enum req_op {
 	REQ_OP_WRITE_ZEROES = 9,
 };
 
-/* include/linux/blk-mq.h: a request that its driver has not been given, or has given back. */
-enum mq_rq_state {
-	MQ_RQ_IDLE = 0,
-	MQ_RQ_IN_FLIGHT = 1,
-	MQ_RQ_COMPLETE = 2,
-};
-
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct block_device {
@@ -76,6 +69,7 @@ struct bvec_iter {
 };
 
 struct bio {
+	struct bio *bi_next;
 	struct block_device *bi_bdev;
 	__u32 bi_opf;
 	struct bvec_iter bi_iter;
@@ -83,10 +77,10 @@ struct bio {
 
 struct request {
 	struct request_queue *q;
+	struct bio *bio;
 	struct block_device *part;
 	__u32 cmd_flags;
 	__u32 __data_len;
-	enum mq_rq_state state;
 	__u64 start_time_ns;
 	__u64 io_start_time_ns;
 };

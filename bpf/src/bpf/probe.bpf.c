@@ -9,8 +9,10 @@
  *    layer, and each layer has its own device number.
  *  - What could not be counted is itself counted (lost, skipped).
  *  - Per-CPU sums need no atomics: the kernel does not run a tracing program on a CPU that is in
- *    the middle of the same program (it counts a recursion miss), and no field is written by two
- *    programs. What CPUs share is written by atomic adds.
+ *    the middle of the same program, and no field is written by two programs. What CPUs share is
+ *    written by atomic adds. The kernel counts the events it kept from a program for this (an
+ *    interrupt that completes one request while a task completes another), and user space shows
+ *    them. They are why no gauge is kept here: "issued less completed" would drift.
  *  - No program uses a volume's set of cells after it has returned, so that user space can swap
  *    sets and wait out the programs that run (a map-in-map update does that in the kernel).
  */
@@ -308,6 +310,7 @@ static __always_inline void start_sample(struct volume *volume, struct volume_to
 	__u64 key = (__u64)bio;
 	struct sample sample = {
 		.start_ns = bpf_ktime_get_ns(),
+		.end_sector = bio->bi_iter.bi_sector + (bio->bi_iter.bi_size >> SECTOR_SHIFT),
 		.dev = volume->dev,
 		.slot = slot,
 		.is_write = is_write,
@@ -407,20 +410,20 @@ static __always_inline __u32 latency_bucket(__u64 nanos)
 	return bucket < LATENCY_BUCKETS ? bucket : LATENCY_BUCKETS - 1;
 }
 
-SEC("tp_btf/block_bio_complete")
-int BPF_PROG(tierd_bio_complete, struct request_queue *q, struct bio *bio)
+/* Takes the latency of a bio that ends, if it was sampled. */
+static __always_inline void end_sample(struct bio *bio)
 {
 	__u64 key = (__u64)bio;
 	struct sample *found = bpf_map_lookup_elem(&bio_samples, &key);
 	struct latencies *latencies;
 	struct volume *volume;
 	struct sample sample;
-	__u64 now = bpf_ktime_get_ns();
-	__u64 bucket;
+	__u64 bucket, now, end_sector;
 	__u32 slot;
 
 	if (!found)
-		return 0;
+		return;
+	now = bpf_ktime_get_ns();
 	sample = *found;
 	bpf_map_delete_elem(&bio_samples, &key);
 	slot = sample.slot;
@@ -428,23 +431,71 @@ int BPF_PROG(tierd_bio_complete, struct request_queue *q, struct bio *bio)
 	latencies = bpf_map_lookup_elem(&volume_latencies, &slot);
 	/* A volume that is no longer watched has no one to tell. */
 	if (!volume || !latencies || volume->dev != sample.dev)
-		return 0;
-	/* An end that does not fit: the address was used again and the first end not seen. */
-	if (bio->bi_bdev->bd_dev != sample.dev || now < sample.start_ns ||
-	    (bio->bi_opf & REQ_OP_MASK) != sample.is_write) {
+		return;
+	/* Another bio, at the address of one whose end was kept from this program. */
+	end_sector = BPF_CORE_READ(bio, bi_iter.bi_sector) +
+		     (BPF_CORE_READ(bio, bi_iter.bi_size) >> SECTOR_SHIFT);
+	if (end_sector != sample.end_sector || now < sample.start_ns ||
+	    BPF_CORE_READ(bio, bi_bdev, bd_dev) != sample.dev ||
+	    (BPF_CORE_READ(bio, bi_opf) & REQ_OP_MASK) != sample.is_write) {
 		__sync_fetch_and_add(&latencies->lost, 1);
-		return 0;
+		return;
 	}
 	bucket = latency_bucket(now - sample.start_ns);
 	/* Keeps the verifier's view of the index and the compiler's in one register. */
 	barrier_var(bucket);
 	if (bucket >= LATENCY_BUCKETS)
-		return 0;
+		return;
 	if (sample.is_write)
 		__sync_fetch_and_add(&latencies->writes[bucket], 1);
 	else
 		__sync_fetch_and_add(&latencies->reads[bucket], 1);
+}
+
+/* The end of a bio on a device that works on bios, as device-mapper does. */
+SEC("tp_btf/block_bio_complete")
+int BPF_PROG(tierd_bio_complete, struct request_queue *q, struct bio *bio)
+{
+	end_sample(bio);
 	return 0;
+}
+
+/* Bios of a request that end with its first `bytes`. */
+struct ending {
+	__u64 bio;
+	__u32 bytes;
+};
+
+static long end_next(__u32 index, void *ctx)
+{
+	struct ending *ending = ctx;
+	struct bio *bio = (struct bio *)ending->bio;
+	__u32 bytes;
+
+	if (!bio)
+		return 1;
+	bytes = BPF_CORE_READ(bio, bi_iter.bi_size);
+	if (bytes > ending->bytes)
+		return 1;
+	ending->bytes -= bytes;
+	ending->bio = (__u64)BPF_CORE_READ(bio, bi_next);
+	end_sample(bio);
+	return 0;
+}
+
+/*
+ * The end of bios on a volume that works on requests, as ublk and loop do: there the kernel traces
+ * the end of the request and not of its bios (blk_update_request in block/blk-mq.c). `bytes` may
+ * be but the first part of the request.
+ */
+static __always_inline void end_samples(struct request *rq, __u32 bytes)
+{
+	struct ending ending = {
+		.bio = (__u64)rq->bio,
+		.bytes = bytes,
+	};
+
+	bpf_loop(MAX_MERGED, end_next, &ending, 0);
 }
 
 /* ---- members: requests ---- */
@@ -478,7 +529,6 @@ int BPF_PROG(tierd_rq_issue, struct request *rq)
 	counters = bpf_map_lookup_elem(&member_counters, &slot);
 	if (!counters)
 		return 0;
-	counters->issued++;
 	if (!is_sampled(&counters->sample_in, counters->sample_one_in))
 		return 0;
 	sample.start_ns = bpf_ktime_get_ns();
@@ -491,18 +541,11 @@ int BPF_PROG(tierd_rq_issue, struct request *rq)
 SEC("tp_btf/block_rq_requeue")
 int BPF_PROG(tierd_rq_requeue, struct request *rq)
 {
-	int found = member_of(rq);
-	__u32 slot = found;
-	struct member_counters *counters;
 	__u64 key = (__u64)rq;
 
-	if (found == NOT_WATCHED)
-		return 0;
-	counters = bpf_map_lookup_elem(&member_counters, &slot);
-	if (!counters)
-		return 0;
-	counters->requeued++;
-	bpf_map_delete_elem(&request_samples, &key);
+	/* The driver gave it back, to be issued and timed again. */
+	if (member_of(rq) != NOT_WATCHED)
+		bpf_map_delete_elem(&request_samples, &key);
 	return 0;
 }
 
@@ -533,6 +576,8 @@ int BPF_PROG(tierd_rq_complete, struct request *rq, int error, unsigned int byte
 	__u64 now, latency = 0, service;
 	__u32 op;
 
+	if (slot_of(&volume_devices, rq->q->disk->part0->bd_dev, MAX_VOLUMES) != NOT_WATCHED)
+		end_samples(rq, bytes);
 	if (found == NOT_WATCHED)
 		return 0;
 	counters = bpf_map_lookup_elem(&member_counters, &slot);
@@ -553,10 +598,6 @@ int BPF_PROG(tierd_rq_complete, struct request *rq, int error, unsigned int byte
 	if (bpf_core_field_exists(rq->start_time_ns) && rq->start_time_ns &&
 	    rq->start_time_ns < now)
 		latency = now - rq->start_time_ns;
-	/* A request may fail before its driver was given it. */
-	if (rq->state != bpf_core_enum_value(enum mq_rq_state, MQ_RQ_IDLE))
-		counters->completed++;
-
 	if (op == REQ_OP_READ) {
 		counters->reads++;
 		counters->read_ns += latency;

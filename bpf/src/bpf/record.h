@@ -20,6 +20,9 @@
 /* Sampled bios, and sampled requests, that can be under way at a time. */
 #define MAX_SAMPLES 4096
 
+/* Bios of one request whose samples are ended with it; drivers merge fewer (max_segments). */
+#define MAX_MERGED 256
+
 /* Ends of recent bios remembered per volume, to tell sequential bios from others. */
 #define RECENT_ENDS 64
 #define RECENT_ENDS_BITS 6
@@ -88,6 +91,7 @@ struct latencies {
 /* A sampled bio or request that is under way. */
 struct sample {
 	__u64 start_ns; /* CLOCK_MONOTONIC */
+	__u64 end_sector; /* of a bio: the one thing about it that no split and no advance changes */
 	__u32 dev;
 	__u16 slot;
 	__u16 is_write;
@@ -104,9 +108,6 @@ struct hot {
 
 /* Sums over a member since it was watched, per CPU. */
 struct member_counters {
-	__u64 issued; /* requests of any operation given to the driver */
-	__u64 requeued; /* of these, given back by the driver to be issued again */
-	__u64 completed; /* of these, ended */
 	__u64 reads; /* requests completed */
 	__u64 writes;
 	__u64 others;
@@ -131,8 +132,8 @@ _Static_assert(sizeof(struct cell) == 24, "cell");
 _Static_assert(sizeof(struct volume) == 24, "volume");
 _Static_assert(sizeof(struct volume_totals) == 120, "volume_totals");
 _Static_assert(sizeof(struct latencies) == 3336, "latencies");
-_Static_assert(sizeof(struct sample) == 16, "sample");
+_Static_assert(sizeof(struct sample) == 24, "sample");
 _Static_assert(sizeof(struct hot) == 24, "hot");
-_Static_assert(sizeof(struct member_counters) == 144, "member_counters");
+_Static_assert(sizeof(struct member_counters) == 120, "member_counters");
 
 #endif
