@@ -1,19 +1,14 @@
 //! One boot of a guest, from the host's side.
 //!
-//! Owns: the guest's process, its console, its deadline and its end. Invariant: the guest is dead
-//! when this returns or unwinds, and when this process is killed: the kernel then kills its
-//! process namespace.
+//! Owns: what the guest is told to run, its deadline, and how it ended. Invariant: the guest is
+//! dead when this returns or unwinds.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::{Pid, Uid};
-
+use super::machine::Machine;
 use super::{End, Scratch, Settings, inside};
 
 /// How often the host looks for what the guest asks of it.
@@ -100,7 +95,6 @@ impl Boot<'_> {
         write!(
             script,
             "cd {folder}\n\
-             : >{control}/started\n\
              {executable} --exact {test} --nocapture --test-threads=1\n\
              status=$?\n\
              # Only the scratch folder: a volume whose I/O is parked would hang a sync of all.\n\
@@ -142,7 +136,7 @@ impl Boot<'_> {
                 machine.kill();
                 return ended;
             }
-            if let Some(status) = machine.child.try_wait().expect("wait for the guest") {
+            if let Some(status) = machine.ended() {
                 return self.request().unwrap_or(Ended::Died(status));
             }
             let now = Instant::now();
@@ -189,70 +183,6 @@ impl Boot<'_> {
             self.console().display(),
             shown.join("\n")
         )
-    }
-}
-
-/// A running guest.
-pub(super) struct Machine {
-    child: Child,
-}
-
-impl Machine {
-    pub(super) fn start(command: &Command, console: &Path) -> Self {
-        let output = || -> Stdio {
-            if std::env::var_os("TIER_GUEST_VERBOSE").is_some() {
-                return Stdio::inherit();
-            }
-            let file = File::options().append(true).create(true).open(console);
-            file.expect("console log").into()
-        };
-        let mut whole = Command::new("setpriv");
-        whole.args(["--pdeathsig", "KILL"]);
-        if Uid::effective().is_root() {
-            // In a namespace of its own all of a guest's processes die at once, with the first,
-            // even when this process is killed and can kill nothing.
-            whole.args(["unshare", "--pid", "--fork", "--kill-child"]);
-        }
-        whole.arg(command.get_program()).args(command.get_args());
-        for (name, value) in command.get_envs() {
-            whole.env(name, value.unwrap_or_default());
-        }
-        whole
-            .stdin(Stdio::null())
-            .stdout(output())
-            .stderr(output())
-            .process_group(0);
-        let child = whole
-            .spawn()
-            .expect("setpriv and unshare from util-linux start the guest");
-        Self { child }
-    }
-
-    /// Waits for it to end by itself with exit status 0.
-    pub(super) fn succeeds_within(mut self, limit: Duration, since: Instant) -> bool {
-        while since.elapsed() < limit {
-            if let Some(status) = self.child.try_wait().expect("wait for the guest") {
-                return status.success();
-            }
-            std::thread::sleep(LOOK);
-        }
-        false
-    }
-
-    /// Kills the guest: the power cut.
-    fn kill(&mut self) {
-        let group = i32::try_from(self.child.id()).expect("process id");
-        // ESRCH: it ended in the meantime, which is as good.
-        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
-        self.child.wait().expect("wait for the killed guest");
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            self.kill();
-        }
     }
 }
 

@@ -121,10 +121,14 @@ impl Inside {
         }
     }
 
+    fn control(&self) -> &Path {
+        self.cut.parent().expect("the host's control folder")
+    }
+
     /// Tells the host that the body has ended, once what it left in the scratch folder is there to
     /// be read.
     fn report(&self, status: i32) {
-        let control = self.cut.parent().expect("the host's control folder");
+        let control = self.control();
         // The scratch folder's file system alone: a sync of all would wait for parked I/O.
         let folder = File::open(control).expect("the host's control folder");
         nix::unistd::syncfs(folder).expect("what the body wrote is synced");
@@ -144,6 +148,7 @@ impl Inside {
                 self.phase
             )
         });
+        File::create(self.control().join("started")).expect("file that tells the host");
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| body(self)));
         // The host is told from here: a process with a thread that waits for parked I/O does not
         // end, whatever it calls.

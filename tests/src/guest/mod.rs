@@ -49,6 +49,7 @@
 
 mod boot;
 mod inside;
+mod machine;
 mod modules;
 mod qemu;
 mod scratch;

@@ -9,9 +9,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::boot::{Boot, Machine, quoted};
+use super::boot::{Boot, quoted};
+use super::machine::Machine;
 use super::scratch::guests_folder;
 
 /// What `modprobe` loads in every guest.
@@ -229,7 +230,7 @@ fn remembered_or_tried() -> bool {
     let mut command = machine(512, true);
     command.args(["--", "true"]);
     let console = guests_folder().join("kvm-trial.log");
-    let works = Machine::start(&command, &console).succeeds_within(KVM_TRIAL, Instant::now());
+    let works = Machine::start(&command, &console).succeeds_within(KVM_TRIAL);
     std::fs::write(&memory, if works { "works" } else { "fails" }).expect("memory of the trial");
     works
 }
