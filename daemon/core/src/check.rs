@@ -55,54 +55,11 @@ pub(crate) fn full(migrate: &Migrate) -> Result<(), String> {
     cheap(migrate)?;
     migrate.map.check()?;
     migrate.alloc.check()?;
-    let mut owned: Vec<(MemberIndex, u32, u32, &str)> = Vec::new();
-    owned.extend(
-        migrate
-            .map
-            .legs()
-            .map(|(m, first, count)| (m, first, count, "an extent")),
-    );
-    owned.extend(
-        migrate
-            .alloc
-            .free_runs()
-            .map(|(m, first, count)| (m, first, count, "nobody")),
-    );
-    owned.extend(
-        migrate
-            .alloc
-            .set_asides()
-            .map(|(m, first, count)| (m, first, count, "a failed copy")),
-    );
-    for former in &migrate.retired {
-        let leg = former.retired.leg;
-        owned.push((
-            leg.member,
-            leg.first.0,
-            former.retired.count,
-            "a retired home",
-        ));
-    }
-    for one in migrate.live.values().chain(migrate.pending.values()) {
-        let target_is_retired = migrate.retired.iter().any(|one_former| {
-            one_former.retired.leg == one.target && one_former.retired.count == one.count
-        });
-        if one.home == Kept::Source && one.target != one.source && !target_is_retired {
-            owned.push((
-                one.target.member,
-                one.target.first.0,
-                one.count,
-                "a move's target",
-            ));
-        }
-    }
-    owned.sort_unstable();
-    let mut owned = owned.into_iter().peekable();
+    let mut owned = owners(migrate).into_iter().peekable();
     for space in migrate.alloc.spaces() {
+        let member = space.member();
         let mut expected = 0;
-        while let Some((_, first, count, owner)) =
-            owned.next_if(|(member, ..)| *member == space.member())
-        {
+        while let Some((_, first, count, owner)) = owned.next_if(|range| range.0 == member) {
             if first != expected {
                 let how = if first < expected {
                     "two owners"
@@ -111,20 +68,60 @@ pub(crate) fn full(migrate: &Migrate) -> Result<(), String> {
                 };
                 let region = first.min(expected);
                 return Err(format!(
-                    "region {region} of member {} has {how} (one is {owner})",
-                    space.member()
+                    "region {region} of member {member} has {how}, beside {owner}"
                 ));
             }
             expected = first + count;
         }
         if expected != space.regions() {
-            return Err(format!(
-                "region {expected} of member {} has no owner",
-                space.member()
-            ));
+            return Err(format!("region {expected} of member {member} has no owner"));
         }
     }
     owned.next().map_or(Ok(()), |(member, ..)| {
         Err(format!("member {member} is not known"))
     })
+}
+
+/// Who has which regions of the members: (member, first, count, owner), in order.
+fn owners(migrate: &Migrate) -> Vec<(MemberIndex, u32, u32, &'static str)> {
+    let extents = migrate
+        .map
+        .legs()
+        .map(|(m, first, count)| (m, first, count, "an extent"));
+    let free = migrate
+        .alloc
+        .free_runs()
+        .map(|(m, first, count)| (m, first, count, "nobody"));
+    let failed = migrate.alloc.set_asides();
+    let failed = failed.map(|(m, first, count)| (m, first, count, "a failed copy"));
+    let retired = migrate.retired.iter().map(|former| former.retired);
+    let retired = retired.map(|one| (one.leg.member, one.leg.first.0, one.count, "a former home"));
+    let is_retired = |leg| {
+        migrate
+            .retired
+            .iter()
+            .any(|former| former.retired.leg == leg)
+    };
+    let targets = migrate
+        .live
+        .values()
+        .chain(migrate.pending.values())
+        .filter(|one| one.home == Kept::Source && one.target != one.source)
+        .filter(|one| !is_retired(one.target))
+        .map(|one| {
+            (
+                one.target.member,
+                one.target.first.0,
+                one.count,
+                "a move's target",
+            )
+        });
+    let mut owners: Vec<_> = extents
+        .chain(free)
+        .chain(failed)
+        .chain(retired)
+        .chain(targets)
+        .collect();
+    owners.sort_unstable();
+    owners
 }

@@ -12,7 +12,7 @@ use crate::volume::{Class, Extent, Leg, Retired};
 
 /// Something the shell is to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "command", rename_all = "snake_case")]
+#[serde(tag = "command", content = "arguments", rename_all = "snake_case")]
 pub enum Command {
     /// Begin mirroring these extents, all in one hold of the volume. Answered by
     /// `Event::LegsAdded` or `Event::AddLegsFailed`.

@@ -9,19 +9,20 @@ use crate::check;
 use crate::command::{Command, Refusal, Reply};
 use crate::event::Event;
 use crate::migrate::Migrate;
-use crate::policy::PolicyConfig;
+use crate::policy::{Policy, PolicyConfig};
 use crate::units::{Now, RequestId};
 
-pub use view::{MoveView, TierStatus};
+pub use view::{MoveView, PlannedMove, Status, TierStatus, WantedMove};
 
 /// The pure engine. See the crate's documentation for the flow.
 #[derive(Clone, Debug)]
 pub struct Engine {
-    config: PolicyConfig,
     migrate: Migrate,
+    policy: Policy,
     started: bool,
     paused: bool,
     full_check: bool,
+    now: Now,
 }
 
 impl Engine {
@@ -30,13 +31,13 @@ impl Engine {
     #[must_use]
     pub fn new(config: PolicyConfig) -> Self {
         let migrate = Migrate::new(config.limits());
-        let full_check = cfg!(debug_assertions);
         Self {
-            config,
             migrate,
+            policy: Policy::new(config),
             started: false,
             paused: false,
-            full_check,
+            full_check: cfg!(debug_assertions),
+            now: Now(0),
         }
     }
 
@@ -48,14 +49,39 @@ impl Engine {
     /// Takes in one event and gives the commands that follow from it, in the order in which they
     /// are to be carried out. `now` never goes back; if it does, no time has passed.
     pub fn step(&mut self, now: Now, event: Event) -> Vec<Command> {
-        let idle = matches!(event, Event::Tick);
+        let now = now.max(self.now);
+        self.now = now;
+        let tick = matches!(event, Event::Tick);
         self.take_in(now, event);
         self.migrate.forgive(now);
-        let mirrors_max = self.config.mirrors_max;
-        self.migrate.drive(now, mirrors_max, idle);
+        self.policy.ended(&self.migrate.ended, now);
+        self.migrate.ended.clear();
+        self.decide(now, tick);
+        let waits_for_room = !self.policy.wants.is_empty();
+        self.migrate
+            .drive(now, self.policy.config.mirrors_max, tick || waits_for_room);
+        self.policy.ended(&self.migrate.ended, now);
         self.migrate.ended.clear();
         self.check();
         std::mem::take(&mut self.migrate.out)
+    }
+
+    /// Whether the policy may begin moves.
+    fn is_active(&self) -> bool {
+        self.started && self.policy.config.enabled && !self.paused && self.migrate.may_begin()
+    }
+
+    fn decide(&mut self, now: Now, tick: bool) {
+        let active = self.is_active();
+        if active {
+            if tick {
+                self.policy.plan(&mut self.migrate, now);
+            }
+            self.policy.dispatch(&mut self.migrate, now);
+        }
+        if let Some(touches) = self.policy.threshold(active, &self.migrate, now) {
+            self.migrate.out.push(Command::SetHotThreshold(touches));
+        }
     }
 
     fn take_in(&mut self, now: Now, event: Event) {
@@ -64,13 +90,20 @@ impl Engine {
             Event::Started { state, adopted } if !self.started => {
                 self.started = true;
                 migrate.start(state, &adopted, now);
+                self.policy.start(migrate);
             }
             Event::Started { .. } => {
                 migrate
                     .out
                     .push(Command::Warn("the engine was started twice".to_owned()));
             }
-            Event::Tick | Event::Samples(_) | Event::Hot(_) | Event::Resources(_) => {}
+            Event::Tick => {}
+            Event::Samples(samples) => self.policy.samples(&samples, migrate, now),
+            Event::Hot(hot) => self.policy.hot(hot, migrate, now),
+            Event::Resources(resources) => {
+                self.policy
+                    .resources(&resources, migrate.mirrors() > 0, now);
+            }
             Event::MoveRequested {
                 request,
                 first,
@@ -128,7 +161,8 @@ impl Engine {
         } else {
             check::cheap(&self.migrate)
         };
-        if let Err(why) = found {
+        let headroom = self.policy.check_headroom(&self.migrate, self.now);
+        if let Err(why) = found.and(headroom) {
             self.migrate.latch(why);
         }
     }

@@ -3,18 +3,43 @@
 //! No I/O, clock, threads, randomness or unordered iteration lives here, so that the same events
 //! give the same commands, byte for byte. Modules are declared in the order of the flow.
 
-pub mod alloc;
-mod check;
-pub mod command;
-pub mod engine;
+// The words.
+pub mod units;
+
+pub mod volume;
+
 pub mod event;
-pub mod map;
+
+pub mod command;
+
+// What is known.
+pub mod heat;
+
+mod resource;
+
+// What it is worth, and what it may cost.
+mod plan;
+
+mod budget;
+
+// How it is done, and who lives where.
+pub mod alloc;
+
 mod migrate;
+
+pub mod map;
+
+mod check;
+
+// The whole.
 pub mod policy;
+
+pub mod engine;
+
+pub mod record;
+
 #[cfg(test)]
 mod sim;
-pub mod units;
-pub mod volume;
 
 pub use engine::Engine;
 pub use policy::PolicyConfig;

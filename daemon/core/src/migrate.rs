@@ -125,8 +125,11 @@ enum StoreWork {
 pub(crate) struct Ended {
     pub(crate) first: VolumeRegion,
     pub(crate) count: u32,
+    pub(crate) from: Class,
     pub(crate) to: Class,
     pub(crate) stage: Stage,
+    /// Whether the policy promoted it.
+    pub(crate) promoted: bool,
 }
 
 /// An extent whose move failed, which the policy leaves alone for a while.

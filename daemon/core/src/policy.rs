@@ -1,3 +1,288 @@
-//! What is worth moving.
+//! What is moved without anybody asking: promotion of what is hot, demotion of what must make
+//! room for it.
+//!
+//! Owns: [`Policy`]: heat, loads, pace, account, and the list of promotions that wait. Invariants:
+//! a promotion leaves its tier's headroom free; nothing is begun that costs more than the account
+//! holds, unless it is free; nothing moves that does not pay. May not: move anything itself; it
+//! proposes to `migrate`, where a move by hand goes the same way.
+
 mod config;
+mod dispatch;
+
+pub(crate) use config::nanos;
 pub use config::{ConfigError, PolicyConfig};
+
+use crate::budget::{Account, Pace};
+use crate::command::Stage;
+use crate::event::{HotRegion, Resources, Samples};
+use crate::heat::{Heat, Touches};
+use crate::migrate::{Ended, Migrate};
+use crate::plan::{Candidate, Known, Victim};
+use crate::resource::Loads;
+use crate::units::{MoveId, Now, VolumeRegion};
+use crate::volume::Class;
+
+/// Most touches that are asked for before a region is reported.
+const HOT_THRESHOLD_MAX: u32 = 1 << 16;
+/// The threshold is set anew only when it changes by more than one part in so many.
+const HOT_THRESHOLD_STEP: u32 = 4;
+/// Longest time that passes for the account between two looks at the members.
+const RESOURCES_SECONDS_MAX: f64 = 60.0;
+
+/// A promotion that waits for room, budget or a turn.
+#[derive(Clone, Debug)]
+pub(crate) struct Want {
+    pub(crate) id: MoveId,
+    pub(crate) candidate: Candidate,
+    pub(crate) since: Now,
+}
+
+/// The coldest regions of a tier, as of some time.
+#[derive(Clone, Debug)]
+struct Victims {
+    class: Class,
+    as_of: Now,
+    list: Vec<Victim>,
+}
+
+/// What the policy knows and wants.
+#[derive(Clone, Debug)]
+pub(crate) struct Policy {
+    pub(crate) config: PolicyConfig,
+    pub(crate) heat: Heat,
+    pub(crate) loads: Loads,
+    pub(crate) pace: Pace,
+    pub(crate) account: Account,
+    /// By region; at most `pending_max`.
+    pub(crate) wants: Vec<Want>,
+    victims: Vec<Victims>,
+    pub(crate) hot_threshold: Option<u32>,
+    next_plan: Now,
+    resources_at: Option<Now>,
+    /// Bounds of pace do not hold: for a preview.
+    unbounded: bool,
+    /// Tiers that were promoted into in this step, for the check of headroom.
+    pub(crate) promoted_into: Vec<Class>,
+}
+
+impl Policy {
+    pub(crate) fn new(config: PolicyConfig) -> Self {
+        Self {
+            heat: Heat::new(nanos(config.half_life_seconds)),
+            loads: Loads::default(),
+            pace: Pace::new(
+                config.copy_bytes_per_second_max,
+                config.foreground_target_seconds,
+            ),
+            account: Account::new(
+                config.insurance_start_seconds,
+                config.insurance_share,
+                config.insurance_max_seconds,
+            ),
+            wants: Vec::new(),
+            victims: Vec::new(),
+            hot_threshold: None,
+            next_plan: Now(0),
+            resources_at: None,
+            unbounded: false,
+            promoted_into: Vec::new(),
+            config,
+        }
+    }
+
+    fn known<'a>(&'a self, migrate: &'a Migrate, now: Now) -> Known<'a> {
+        Known {
+            config: &self.config,
+            heat: &self.heat,
+            loads: &self.loads,
+            migrate,
+            now,
+        }
+    }
+
+    /// Takes in where everything is.
+    pub(crate) fn start(&mut self, migrate: &Migrate) {
+        self.loads = Loads::new(&migrate.members);
+        self.heat.start(migrate.map.regions());
+        for extent in migrate.map.iter() {
+            if let Some(class) = extent.home().and_then(|leg| migrate.class_of(leg.member)) {
+                self.heat.place(extent.first, extent.count, class);
+            }
+        }
+    }
+
+    /// Takes in an interval's counts; regions that are worth it are wanted on a faster tier.
+    pub(crate) fn samples(&mut self, samples: &Samples, migrate: &mut Migrate, now: Now) {
+        let fastest = self.loads.classes().first().copied();
+        #[allow(clippy::cast_precision_loss, reason = "a small bound")]
+        let least = self.config.promote_touches_min as f32;
+        let mut warm: Vec<(f32, VolumeRegion)> = Vec::new();
+        let mut saved = 0.0;
+        for count in &samples.regions {
+            let Some(counted) = self.heat.count(count, now) else {
+                continue;
+            };
+            if let Some(origin) = counted.origin {
+                saved += self.loads.benefit(counted.touches, origin, counted.class);
+            }
+            let may_rise = Some(counted.class) != fastest
+                && counted.heat >= least
+                && counted.intervals >= self.config.probation_intervals;
+            if may_rise {
+                warm.push((counted.heat, count.region));
+            }
+        }
+        self.account.add(saved);
+        let most = self.config.pending_max as usize;
+        let order = |one: &(f32, VolumeRegion), other: &(f32, VolumeRegion)| {
+            other.0.total_cmp(&one.0).then(one.1.cmp(&other.1))
+        };
+        if warm.len() > most {
+            warm.select_nth_unstable_by(most, order);
+            warm.truncate(most);
+        }
+        warm.sort_unstable_by(order);
+        for (_, region) in warm {
+            self.consider(region, None, migrate, now);
+        }
+    }
+
+    /// Takes in a burst: answered in the same step.
+    pub(crate) fn hot(&mut self, hot: HotRegion, migrate: &mut Migrate, now: Now) {
+        let random = hot.touches.saturating_sub(hot.sequential);
+        let writes = f64::from(hot.writes.min(random));
+        let burst = Touches {
+            reads: f64::from(random) - writes,
+            writes,
+        };
+        if random >= self.config.promote_touches_min {
+            self.consider(hot.region, Some(burst), migrate, now);
+        }
+    }
+
+    /// Wants a region on a faster tier if that pays, and no longer if it does not.
+    fn consider(
+        &mut self,
+        region: VolumeRegion,
+        burst: Option<Touches>,
+        migrate: &mut Migrate,
+        now: Now,
+    ) {
+        let candidate = self.known(migrate, now).candidate(region, burst);
+        let at = self
+            .wants
+            .binary_search_by_key(&region, |want| want.candidate.region);
+        match (at, candidate) {
+            (Ok(at), Some(candidate)) => {
+                if let Some(want) = self.wants.get_mut(at) {
+                    want.candidate = candidate;
+                }
+            }
+            // What a burst wanted is not forgotten because samples, which lag, know less.
+            (Ok(_) | Err(_), None) => {}
+            (Err(at), Some(candidate)) => {
+                if self.wants.len() < self.config.pending_max as usize {
+                    let id = migrate.take_id();
+                    self.wants.insert(
+                        at,
+                        Want {
+                            id,
+                            candidate,
+                            since: now,
+                        },
+                    );
+                }
+            }
+        }
+    }
+
+    /// Takes in the load of the members.
+    pub(crate) fn resources(&mut self, resources: &Resources, moving: bool, now: Now) {
+        self.loads.observe(resources);
+        if let Some(p99) = resources.foreground_p99 {
+            #[allow(clippy::cast_precision_loss, reason = "a latency has no 53 bits")]
+            let seconds = p99.0 as f64 / 1e6;
+            self.pace.observe(seconds, moving);
+        }
+        let passed = self.resources_at.map_or(0.0, |at| now.seconds_since(at));
+        self.account
+            .earn_baseline(self.loads.busy() * passed.min(RESOURCES_SECONDS_MAX));
+        self.resources_at = Some(now);
+    }
+
+    /// Says which tier a promotion of this step left without its headroom, if one did.
+    pub(crate) fn check_headroom(&mut self, migrate: &Migrate, now: Now) -> Result<(), String> {
+        let promoted_into = std::mem::take(&mut self.promoted_into);
+        let known = self.known(migrate, now);
+        let tight = |class: &Class| migrate.alloc.free_in(*class) < known.headroom(*class);
+        match promoted_into.into_iter().find(tight) {
+            Some(class) => Err(format!("a promotion took the headroom of tier {class}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes in how moves ended.
+    pub(crate) fn ended(&mut self, ended: &[Ended], now: Now) {
+        for one in ended.iter().filter(|one| one.stage == Stage::Done) {
+            self.forget(one.first, one.count);
+            let origin = one.promoted.then_some(one.from);
+            self.heat
+                .arrive((one.first, one.count), one.to, origin, now);
+        }
+    }
+
+    /// The touches within an interval at which a promotion would pay, as the probe is to know;
+    /// `None` if that is what it knows already.
+    pub(crate) fn threshold(&mut self, active: bool, migrate: &Migrate, now: Now) -> Option<u32> {
+        let wanted = if active {
+            self.break_even(migrate, now)
+        } else {
+            0
+        };
+        let is_near = |known: u32| {
+            wanted != 0 && known != 0 && wanted.abs_diff(known) <= known / HOT_THRESHOLD_STEP
+        };
+        if self
+            .hot_threshold
+            .is_some_and(|known| known == wanted || is_near(known))
+        {
+            return None;
+        }
+        self.hot_threshold = Some(wanted);
+        Some(wanted)
+    }
+
+    fn break_even(&self, migrate: &Migrate, now: Now) -> u32 {
+        let classes = self.loads.classes();
+        let (Some(&fastest), Some(&slowest)) = (classes.first(), classes.last()) else {
+            return 0;
+        };
+        let known = self.known(migrate, now);
+        let Some(member) = known.members(slowest).first().copied() else {
+            return 0;
+        };
+        let one_read = Touches {
+            reads: 1.0,
+            writes: 0.0,
+        };
+        let gain = self.loads.benefit(one_read, slowest, fastest);
+        if fastest == slowest || gain <= 0.0 {
+            return 0;
+        }
+        let leg = crate::volume::Leg {
+            member,
+            first: crate::units::MemberRegion(0),
+        };
+        let touches = (known.price(leg, fastest).seconds / gain).ceil();
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a cast from float to integer saturates"
+        )]
+        let touches = touches as u32;
+        touches.clamp(self.config.promote_touches_min, HOT_THRESHOLD_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests;

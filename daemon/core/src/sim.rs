@@ -31,13 +31,24 @@ mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::event::Event;
 use crate::migrate::Mutation;
+use crate::policy::PolicyConfig;
+use crate::units::Now;
 use world::World;
 
 /// Seeds of a normal run.
 const SEEDS: u64 = 2_000;
 /// Seeds within which each broken rule must be caught.
 const CANARY_SEEDS: u64 = 1_500;
+
+/// The last daemon's life in the simulation of `seed`: its configuration, what it heard and what
+/// it ordered at each step.
+pub(crate) fn recorded_life(seed: u64) -> (PolicyConfig, Vec<(Now, Event)>, Vec<String>) {
+    let mut world = World::recording(seed);
+    world.run_and_rest();
+    (world::config(), world.recorded, world.ordered)
+}
 
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name)

@@ -66,7 +66,7 @@ unit!(
     Micros(u64)
 );
 unit!(
-    /// Nanoseconds since an origin that the shell chose (CLOCK_MONOTONIC in production). Passed
+    /// Nanoseconds since an origin that the shell chose (`CLOCK_MONOTONIC` in production). Passed
     /// into the engine with every step; the engine has no clock of its own.
     Now(u64)
 );

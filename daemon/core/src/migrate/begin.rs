@@ -30,7 +30,7 @@ impl Migrate {
         let spaces = self.alloc.spaces().iter();
         let free = spaces
             .filter(|space| members.contains(&space.member()))
-            .map(|s| s.free())
+            .map(crate::alloc::Space::free)
             .sum();
         if wanted > free {
             let target = match target {
@@ -45,7 +45,7 @@ impl Migrate {
         }
         let mut ids = Vec::new();
         for piece in &pieces {
-            ids.extend(self.propose(piece, &members, &Reason::ByHand { request }, now));
+            ids.extend(self.propose(piece, &members, &Reason::ByHand { request }, None, now));
         }
         Ok(ids)
     }
@@ -111,12 +111,14 @@ impl Migrate {
 
     /// Reserves room for a piece with one home on these members, and lets the moves that it takes
     /// wait for their turn: as many as the bound on a move and the gaps in the free space ask
-    /// for. Stops early where the room ends.
+    /// for. Stops early where the room ends. The first bears the number by which the piece is
+    /// known already, if it is.
     pub(crate) fn propose(
         &mut self,
         piece: &Extent,
         members: &[MemberIndex],
         reason: &Reason,
+        mut known_as: Option<MoveId>,
         now: Now,
     ) -> Vec<MoveId> {
         let mut ids = Vec::new();
@@ -128,7 +130,7 @@ impl Migrate {
                 break;
             };
             let first = VolumeRegion(piece.first.0 + done);
-            let id = self.take_id();
+            let id = known_as.take().unwrap_or_else(|| self.take_id());
             let one = self.new_move(
                 id,
                 first,
@@ -248,8 +250,10 @@ impl Migrate {
         self.ended.push(Ended {
             first: one.first,
             count: one.count,
+            from: one.from,
             to: one.to,
             stage,
+            promoted: matches!(one.reason, Reason::Promotion { .. }),
         });
     }
 }

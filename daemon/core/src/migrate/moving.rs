@@ -58,6 +58,10 @@ pub(crate) struct Around {
 }
 
 /// A move under way.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each told by its own event"
+)]
 #[derive(Clone, Debug)]
 pub(crate) struct Move {
     pub(crate) id: MoveId,
@@ -142,9 +146,8 @@ impl Move {
         }
         match (self.source_alive(), self.target_alive()) {
             (true, true) => Kept::Target,
-            (true, false) => Kept::Source,
             (false, true) if self.was_complete => Kept::Target,
-            (false, true) => Kept::Source,
+            (true, false) | (false, true) => Kept::Source,
             (false, false) => self.home,
         }
     }

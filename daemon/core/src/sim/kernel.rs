@@ -67,16 +67,7 @@ impl Mirror {
 
     fn write(&mut self, add: &AddLeg, chunk: usize, stamp: u64, disks: &mut Disks) -> Written {
         let failing = !self.source_alive || !self.target_alive;
-        if !self.in_sync[chunk] {
-            if failing || (self.copied[chunk]) {
-                self.parked.push((chunk, stamp));
-                return Written::Parked;
-            }
-            if disks.write(place(add.source, chunk), stamp).is_ok() {
-                return Written::Acknowledged;
-            }
-            self.source_alive = false;
-        } else {
+        if self.in_sync[chunk] {
             let source = disks.write(place(add.source, chunk), stamp).is_ok();
             let target = disks.write(place(add.target, chunk), stamp).is_ok();
             if source && target {
@@ -85,6 +76,11 @@ impl Mirror {
             self.source_alive &= source;
             self.target_alive &= target;
             self.in_sync[chunk] = false;
+        } else if !failing && !self.copied[chunk] {
+            if disks.write(place(add.source, chunk), stamp).is_ok() {
+                return Written::Acknowledged;
+            }
+            self.source_alive = false;
         }
         self.parked.push((chunk, stamp));
         Written::Parked
@@ -126,16 +122,16 @@ impl Mirror {
         let Some(chunk) = self.copied.iter().position(|&copied| !copied) else {
             return;
         };
-        match disks.read(place(add.source, chunk)) {
-            Err(Failed) => self.source_alive = false,
-            Ok(stamp) => match disks.write(place(add.target, chunk), stamp) {
-                Err(Failed) => self.target_alive = false,
-                Ok(()) => {
-                    self.copied[chunk] = true;
-                    self.in_sync[chunk] = true;
-                }
-            },
+        let Ok(stamp) = disks.read(place(add.source, chunk)) else {
+            self.source_alive = false;
+            return;
+        };
+        if disks.write(place(add.target, chunk), stamp).is_err() {
+            self.target_alive = false;
+            return;
         }
+        self.copied[chunk] = true;
+        self.in_sync[chunk] = true;
     }
 }
 
@@ -230,11 +226,11 @@ impl Kernel {
     }
 
     pub(super) fn copy(&mut self, disks: &mut Disks, random: &mut Random) {
-        let moves = self.moves.len();
-        if moves == 0 {
+        let count = self.moves.len();
+        if count == 0 {
             return;
         }
-        let Some(moved) = self.moves.values_mut().nth(random.below(moves)) else {
+        let Some(moved) = self.moves.values_mut().nth(random.below(count)) else {
             return;
         };
         if let Device::Mirror(mirror) = &mut moved.device {

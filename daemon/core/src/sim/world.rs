@@ -6,7 +6,7 @@ use super::disks::{CHUNKS, Disks};
 use super::kernel::{Kernel, Written};
 use super::random::Random;
 use super::store::Store;
-use crate::command::{Command, Stage};
+use crate::command::{Command, MoveReport, Reason, Stage};
 use crate::engine::Engine;
 use crate::event::{Event, HotRegion, MemberLoad, RegionCount, Resources, Samples, Target};
 use crate::migrate::Mutation;
@@ -71,11 +71,13 @@ impl Seen {
             "adopted linear",
             "fell back",
             "no replica",
+            "promotion",
+            "demotion",
         ];
         let reached = |what: &&str| {
             self.0
                 .iter()
-                .any(|(name, count)| name == what && *count > 4)
+                .any(|(name, count)| name == what && *count > 0)
         };
         wanted.into_iter().filter(|what| !reached(what)).collect()
     }
@@ -99,7 +101,12 @@ pub(super) struct World {
     looks: VecDeque<Event>,
     /// Whether anything may fail.
     faults: bool,
+    /// Whether to keep what the daemon hears and says.
+    pub(super) recording: bool,
     pub(super) seen: Seen,
+    /// Events of the running daemon, and what each step ordered.
+    pub(super) recorded: Vec<(Now, Event)>,
+    pub(super) ordered: Vec<String>,
 }
 
 fn members() -> Vec<Member> {
@@ -132,7 +139,7 @@ fn homes() -> Vec<Leg> {
     (0..VOLUME_REGIONS).map(home).collect()
 }
 
-fn config() -> PolicyConfig {
+pub(super) fn config() -> PolicyConfig {
     PolicyConfig {
         mirrors_max: 4,
         move_bytes_max: 3 << 20,
@@ -161,17 +168,32 @@ impl World {
             from_store: VecDeque::new(),
             looks: VecDeque::new(),
             faults: true,
+            recording: false,
             seen: Seen::default(),
+            recorded: Vec::new(),
+            ordered: Vec::new(),
         };
         world.start_daemon();
         world
     }
 
-    pub(super) fn run(&mut self) {
+    /// The same life, with what the last daemon hears and orders kept.
+    pub(super) fn recording(seed: u64) -> Self {
+        let mut world = Self::new(seed, None);
+        world.recording = true;
+        world.start_daemon();
+        world
+    }
+
+    pub(super) fn run_and_rest(&mut self) {
         for _ in 0..ACTIONS {
             self.act();
         }
         self.come_to_rest();
+    }
+
+    pub(super) fn run(&mut self) {
+        self.run_and_rest();
         for chunk in 0..self.chunks.len() {
             let found = self.kernel.content(chunk, &self.disks);
             self.judge(chunk, found);
@@ -266,7 +288,13 @@ impl World {
 
     fn step(&mut self, event: Event) {
         self.now.0 += 1_000_000;
+        if self.recording {
+            self.recorded.push((self.now, event.clone()));
+        }
         let commands = self.engine.step(self.now, event);
+        if self.recording {
+            self.ordered.push(serde_json::to_string(&commands).unwrap());
+        }
         // A canary is to be caught by what it does to data, not by the engine's own watch.
         if self.mutation.is_none() {
             assert_eq!(self.engine.latched(), None, "an invariant was violated");
@@ -278,18 +306,23 @@ impl World {
                 | Command::FlushTargets(_)
                 | Command::DropLeg(_)
                 | Command::SetMap { .. } => self.to_kernel.push_back(command),
-                Command::Report(report) => self.note_end(report.stage),
+                Command::Report(report) => self.note(&report),
                 Command::SetHotThreshold(_) | Command::Reply { .. } | Command::Warn(_) => {}
             }
         }
     }
 
-    fn note_end(&mut self, stage: Stage) {
-        match stage {
+    fn note(&mut self, report: &MoveReport) {
+        match report.stage {
             Stage::Done => self.seen.note("done"),
             Stage::Undone => self.seen.note("undone"),
             Stage::Failed => self.seen.note("failed"),
-            _ => {}
+            _ => return,
+        }
+        match report.reason {
+            Reason::Promotion { .. } => self.seen.note("promotion"),
+            Reason::Demotion { .. } => self.seen.note("demotion"),
+            Reason::ByHand { .. } | Reason::Adopted => {}
         }
     }
 
@@ -308,12 +341,14 @@ impl World {
                 if self.fails() {
                     Event::AddLegsFailed { ids, error }
                 } else {
-                    adds.into_iter().for_each(|add| self.kernel.add(add));
+                    for add in adds {
+                        self.kernel.add(add);
+                    }
                     Event::LegsAdded { ids }
                 }
             }
             Command::FlushTargets(flushes) => {
-                let mut flushed = Vec::new();
+                let mut durable = Vec::new();
                 for flush in flushes {
                     if self.fails() {
                         // One region is enough: what is forgotten is forgotten.
@@ -325,10 +360,10 @@ impl World {
                         });
                     } else {
                         self.disks.flush(flush.target.member);
-                        flushed.push(flush.id);
+                        durable.push(flush.id);
                     }
                 }
-                Event::TargetsFlushed { ids: flushed }
+                Event::TargetsFlushed { ids: durable }
             }
             Command::DropLeg(drop) => {
                 if self.fails() {
@@ -341,7 +376,9 @@ impl World {
                 if self.fails() {
                     Event::SetMapFailed { error }
                 } else {
-                    fold.iter().for_each(|&id| self.kernel.fold(id));
+                    for &id in &fold {
+                        self.kernel.fold(id);
+                    }
                     Event::MapSet { folded: fold }
                 }
             }
@@ -585,6 +622,8 @@ impl World {
 
     fn start_daemon(&mut self) {
         self.engine = Engine::new(config());
+        self.recorded.clear();
+        self.ordered.clear();
         self.engine.mutate(self.mutation);
         let adopted = self.kernel.adopted();
         for one in &adopted {

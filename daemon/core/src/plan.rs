@@ -1,0 +1,310 @@
+//! What a move is worth, and which regions are worth one.
+//!
+//! Owns: the prices, all in expected foreground seconds, and the choice of candidates; pure
+//! functions of what is known ([`Known`]). May not: order anything or spend anything.
+//!
+//! The future use of a region is taken to be its recent use (decayed touches): what has been used
+//! for a while will be used for about as long again. So a region is promoted when what it cost on
+//! the slow tier lately exceeds what the move costs, which is never worse than twice the best.
+
+use crate::heat::{Heat, Touches, View};
+use crate::migrate::Migrate;
+use crate::policy::PolicyConfig;
+use crate::resource::Loads;
+use crate::units::{MemberIndex, Now, VolumeRegion};
+use crate::volume::{Class, Extent, Leg};
+
+/// A move costs nothing if its members are idle but for this share of the copy's device time.
+const FREE_SHARE: f64 = 0.02;
+/// Coldest regions of a tier that are kept in mind.
+const VICTIMS_MAX: usize = 1_024;
+
+/// All that a plan rests on.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    pub(crate) config: &'a PolicyConfig,
+    pub(crate) heat: &'a Heat,
+    pub(crate) loads: &'a Loads,
+    pub(crate) migrate: &'a Migrate,
+    pub(crate) now: Now,
+}
+
+/// Price of a copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Price {
+    /// Busy seconds of the slower member.
+    pub(crate) device_seconds: f64,
+    /// Foreground seconds.
+    pub(crate) seconds: f64,
+}
+
+impl Price {
+    pub(crate) fn is_free(self) -> bool {
+        self.seconds <= self.device_seconds * FREE_SHARE
+    }
+}
+
+/// A region that is worth promoting.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Candidate {
+    pub(crate) region: VolumeRegion,
+    pub(crate) from: Class,
+    pub(crate) to: Class,
+    pub(crate) touches: f64,
+    pub(crate) benefit_seconds: f64,
+    pub(crate) price: Price,
+}
+
+impl Candidate {
+    pub(crate) fn net_seconds(&self) -> f64 {
+        self.benefit_seconds - self.price.seconds
+    }
+}
+
+/// A region that would be the first to leave its tier.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Victim {
+    pub(crate) region: VolumeRegion,
+    pub(crate) heat: f64,
+    /// Promoted, tried for long enough, and not used: it has no claim to stay.
+    pub(crate) unused: bool,
+}
+
+impl Known<'_> {
+    pub(crate) fn region_bytes(&self) -> f64 {
+        #[allow(clippy::cast_precision_loss, reason = "a power of two")]
+        let bytes = self.migrate.region_size.bytes().0 as f64;
+        bytes
+    }
+
+    /// Regions of a tier that the policy leaves free.
+    pub(crate) fn headroom(&self, class: Class) -> u32 {
+        let regions = f64::from(self.migrate.alloc.regions_in(class));
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of a u32 is one"
+        )]
+        let headroom = (regions * self.config.headroom).ceil() as u32;
+        headroom
+    }
+
+    /// Free regions of a tier beyond its headroom.
+    pub(crate) fn room(&self, class: Class) -> u32 {
+        self.migrate
+            .alloc
+            .free_in(class)
+            .saturating_sub(self.headroom(class))
+    }
+
+    /// Members of a tier.
+    pub(crate) fn members(&self, class: Class) -> Vec<MemberIndex> {
+        let spaces = self.migrate.alloc.spaces().iter();
+        spaces
+            .filter(|space| space.class() == class)
+            .map(crate::alloc::Space::member)
+            .collect()
+    }
+
+    /// The price of copying one region from where it is to a tier.
+    pub(crate) fn price(&self, source: Leg, to: Class) -> Price {
+        let bytes = self.region_bytes();
+        let mut price = Price::default();
+        let cheapest = self
+            .members(to)
+            .into_iter()
+            .map(|member| self.loads.copy(member, bytes))
+            .min_by(|one, other| one.1.total_cmp(&other.1));
+        for (device, seconds) in [self.loads.copy(source.member, bytes)]
+            .into_iter()
+            .chain(cheapest)
+        {
+            price.device_seconds = price.device_seconds.max(device);
+            price.seconds += seconds;
+        }
+        if to != Class::Hdd {
+            let gib = bytes / f64::from(1 << 30);
+            price.seconds += gib * self.config.wear_seconds_per_gib;
+        }
+        price
+    }
+
+    /// The one home of a region that may be moved: not mirrored, not moving, not resting.
+    pub(crate) fn movable(&self, region: VolumeRegion) -> Option<Leg> {
+        if self.migrate.mover_of(region, 1).is_some() || self.migrate.rests(region, 1) {
+            return None;
+        }
+        let piece = self.migrate.map.pieces(region, 1).next()?;
+        match piece.legs.as_slice() {
+            [leg] => Some(*leg),
+            _ => None,
+        }
+    }
+
+    /// The promotion that is best for a region, if one pays; `burst`: touches of the running
+    /// interval, which samples do not have yet.
+    pub(crate) fn candidate(
+        &self,
+        region: VolumeRegion,
+        burst: Option<Touches>,
+    ) -> Option<Candidate> {
+        let view = self.heat.view(region, self.now)?;
+        let running = burst.unwrap_or_default();
+        let touches = Touches {
+            reads: view.touches.reads + running.reads,
+            writes: view.touches.writes + running.writes,
+        };
+        let on_probation = burst.is_none() && view.intervals < self.config.probation_intervals;
+        if touches.sum() < f64::from(self.config.promote_touches_min) || on_probation {
+            return None;
+        }
+        let settled = self.is_settled(view);
+        if !settled && burst.is_none() {
+            return None;
+        }
+        let source = self.movable(region)?;
+        let surplus = if settled { 1.0 } else { self.config.hysteresis };
+        let faster = self
+            .loads
+            .classes()
+            .into_iter()
+            .filter(|class| *class < view.class);
+        faster
+            .map(|to| Candidate {
+                region,
+                from: view.class,
+                to,
+                touches: touches.sum(),
+                benefit_seconds: self.loads.benefit(touches, view.class, to),
+                price: self.price(source, to),
+            })
+            .filter(|one| one.benefit_seconds > one.price.seconds * surplus)
+            .max_by(|one, other| one.net_seconds().total_cmp(&other.net_seconds()))
+    }
+
+    fn is_settled(&self, view: View) -> bool {
+        view.resident_seconds
+            .is_none_or(|seconds| seconds >= self.config.residency_seconds)
+    }
+
+    /// The regions of a tier that should leave it first: those whose trial came to nothing, then
+    /// the coldest.
+    pub(crate) fn victims(&self, class: Class) -> Vec<Victim> {
+        let mut victims: Vec<Victim> = self
+            .heat
+            .of_class(class, self.now)
+            .filter_map(|(region, view)| {
+                let resident = view.resident_seconds.unwrap_or(f64::INFINITY);
+                let unused = view.unused && resident >= self.config.trial_seconds;
+                let may_go = unused || self.is_settled(view);
+                may_go.then(|| Victim {
+                    region,
+                    heat: view.touches.sum(),
+                    unused,
+                })
+            })
+            .collect();
+        let order = |one: &Victim, other: &Victim| {
+            other
+                .unused
+                .cmp(&one.unused)
+                .then(one.heat.total_cmp(&other.heat))
+                .then(one.region.cmp(&other.region))
+        };
+        if victims.len() > VICTIMS_MAX {
+            victims.select_nth_unstable_by(VICTIMS_MAX, order);
+            victims.truncate(VICTIMS_MAX);
+        }
+        victims.sort_unstable_by(order);
+        victims
+    }
+
+    /// Where what leaves a tier goes: the next slower one that keeps half of its headroom. What
+    /// leaves to make room comes back from there, so that all of it would be too strict where
+    /// every tier is full.
+    pub(crate) fn demotes_to(&self, class: Class) -> Option<(Class, u32)> {
+        let slower = self
+            .loads
+            .classes()
+            .into_iter()
+            .filter(|slower| *slower > class);
+        slower
+            .map(|to| {
+                let kept = self.headroom(to).div_ceil(2);
+                (to, self.migrate.alloc.free_in(to).saturating_sub(kept))
+            })
+            .find(|&(_, room)| room > 0)
+    }
+
+    /// Regions that are leaving a tier: their room comes free without more being done.
+    pub(crate) fn leaving(&self, class: Class) -> u32 {
+        let moves = self
+            .migrate
+            .live
+            .values()
+            .chain(self.migrate.pending.values());
+        let moving: u32 = moves
+            .filter(|one| one.from == class && one.to != class)
+            .map(|one| one.count)
+            .sum();
+        let retired = self.migrate.retired.iter().map(|former| former.retired);
+        let freeing: u32 = retired
+            .filter(|retired| self.migrate.class_of(retired.leg.member) == Some(class))
+            .filter(|retired| {
+                // A live move's former home is counted with the move.
+                !self
+                    .migrate
+                    .live
+                    .values()
+                    .any(|one| one.source == retired.leg)
+            })
+            .map(|retired| retired.count)
+            .sum();
+        moving + freeing
+    }
+
+    /// The longest run around `region` that one move may take: adjacent regions with one home
+    /// without a gap, all of which `takes` accepts, `most` at most.
+    pub(crate) fn run_around(
+        &self,
+        region: VolumeRegion,
+        most: u32,
+        takes: impl Fn(VolumeRegion) -> bool,
+    ) -> Option<Extent> {
+        let home = self.migrate.map.home(region)?;
+        let most = most.min(self.migrate.regions_per_move());
+        let (mut first, mut count, mut leg) = (region.0, 1, home);
+        while count < most {
+            let Some(before) = first.checked_sub(1).map(VolumeRegion) else {
+                break;
+            };
+            let joins = self
+                .migrate
+                .map
+                .home(before)
+                .is_some_and(|home| home.plus(1) == leg);
+            if !joins || !takes(before) {
+                break;
+            }
+            (first, count) = (before.0, count + 1);
+            leg = self.migrate.map.home(before)?;
+        }
+        while count < most {
+            let after = VolumeRegion(first + count);
+            let joins = self.migrate.map.home(after) == Some(leg.plus(count));
+            if !joins || !takes(after) {
+                break;
+            }
+            count += 1;
+        }
+        let legs = crate::volume::Legs::from_slice(&[leg]);
+        Some(Extent {
+            first: VolumeRegion(first),
+            count,
+            legs,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

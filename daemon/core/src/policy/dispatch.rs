@@ -1,0 +1,341 @@
+//! From what is wanted to what is proposed: room, budget and turns.
+
+use super::{Policy, Victims, Want, nanos};
+use crate::command::Reason;
+use crate::migrate::Migrate;
+use crate::plan::{Price, Victim};
+use crate::units::{MoveId, Now, VolumeRegion};
+use crate::volume::{Class, Extent};
+
+/// The list of the coldest regions is made anew this often per plan, at most.
+const VICTIMS_PER_PLAN: f64 = 6.0;
+/// Heat at and below which a region is cold enough to leave for headroom's sake alone.
+const COLD: f64 = 0.5;
+
+/// Room that is wanted on a tier.
+struct Need {
+    class: Class,
+    regions: u32,
+    /// What having it is worth, per region.
+    worth_seconds: f64,
+    room_for: Option<MoveId>,
+}
+
+impl Policy {
+    /// Proposes what is wanted, as far as room, budget and turns allow.
+    pub(crate) fn dispatch(&mut self, migrate: &mut Migrate, now: Now) {
+        self.pace.fill(now);
+        let mut order: Vec<(f64, VolumeRegion)> = self
+            .wants
+            .iter()
+            .map(|want| (want.candidate.net_seconds(), want.candidate.region))
+            .collect();
+        order.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
+        let mut crowded: Vec<Class> = Vec::new();
+        for (_, region) in order {
+            if self.turns(migrate) == 0 {
+                return;
+            }
+            let Some(want) = self.want(region).cloned() else {
+                continue;
+            };
+            if crowded.contains(&want.candidate.to) {
+                continue;
+            }
+            if self.known(migrate, now).room(want.candidate.to) == 0 {
+                crowded.push(want.candidate.to);
+                self.make_room_for(&want, migrate, now);
+            } else {
+                self.promote(&want, migrate, now);
+            }
+        }
+    }
+
+    /// Moves that may be proposed now.
+    fn turns(&self, migrate: &Migrate) -> usize {
+        if self.unbounded {
+            return usize::MAX;
+        }
+        if !self.pace.has_bytes() {
+            return 0;
+        }
+        let mirrors = self
+            .pace
+            .mirrors(self.config.mirrors_max)
+            .saturating_sub(migrate.mirrors());
+        (mirrors as usize).saturating_sub(migrate.pending.len())
+    }
+
+    fn want(&self, region: VolumeRegion) -> Option<&Want> {
+        let at = self
+            .wants
+            .binary_search_by_key(&region, |want| want.candidate.region)
+            .ok()?;
+        self.wants.get(at)
+    }
+
+    pub(super) fn forget(&mut self, first: VolumeRegion, count: u32) {
+        let range = first.0..first.0.saturating_add(count);
+        self.wants
+            .retain(|want| !range.contains(&want.candidate.region.0));
+    }
+
+    /// Whether the account allows a cost; what is free is always allowed.
+    fn affords(&self, price: Price) -> bool {
+        price.is_free() || self.account.affords(price.seconds)
+    }
+
+    /// Proposes a promotion, with its neighbours that are wanted on the same tier.
+    fn promote(&mut self, want: &Want, migrate: &mut Migrate, now: Now) {
+        let (region, to) = (want.candidate.region, want.candidate.to);
+        let known = self.known(migrate, now);
+        if known.movable(region).is_none() {
+            self.forget(region, 1);
+            return;
+        }
+        let joins = |other: VolumeRegion| {
+            known.movable(other).is_some()
+                && self.want(other).is_some_and(|want| want.candidate.to == to)
+        };
+        let Some(run) = known.run_around(region, known.room(to), joins) else {
+            return;
+        };
+        let end = run.end();
+        let wants = self.wants.iter().map(|want| &want.candidate);
+        let taken: Vec<_> = wants
+            .filter(|one| run.first <= one.region && one.region < end)
+            .collect();
+        let price = Price {
+            device_seconds: taken.iter().map(|one| one.price.device_seconds).sum(),
+            seconds: taken.iter().map(|one| one.price.seconds).sum(),
+        };
+        let benefit_seconds = taken.iter().map(|one| one.benefit_seconds).sum();
+        let touches: f64 = taken.iter().map(|one| one.touches).sum();
+        if !self.affords(price) {
+            return;
+        }
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a cast from float to integer saturates"
+        )]
+        let reason = Reason::Promotion {
+            touches: touches as u32,
+            window_seconds: self.config.half_life_seconds,
+            benefit_seconds,
+            cost_seconds: price.seconds,
+        };
+        let members = known.members(to);
+        self.propose(&run, &members, &reason, Some(want.id), migrate, now);
+        self.account.add(-price.seconds);
+        self.promoted_into.push(to);
+        self.forget(run.first, run.count);
+    }
+
+    fn propose(
+        &mut self,
+        run: &Extent,
+        members: &[crate::units::MemberIndex],
+        reason: &Reason,
+        known_as: Option<MoveId>,
+        migrate: &mut Migrate,
+        now: Now,
+    ) {
+        let bytes = self.known(migrate, now).region_bytes() * f64::from(run.count);
+        self.pace.spend(bytes);
+        migrate.propose(run, members, reason, known_as, now);
+    }
+
+    fn make_room_for(&mut self, want: &Want, migrate: &mut Migrate, now: Now) {
+        let class = want.candidate.to;
+        let wanted = self
+            .wants
+            .iter()
+            .filter(|want| want.candidate.to == class)
+            .count();
+        let leaving = self.known(migrate, now).leaving(class);
+        let regions = u32::try_from(wanted)
+            .unwrap_or(u32::MAX)
+            .saturating_sub(leaving);
+        if regions > 0 {
+            let worth_seconds = want.candidate.net_seconds();
+            let need = Need {
+                class,
+                regions,
+                worth_seconds,
+                room_for: Some(want.id),
+            };
+            self.demote(&need, migrate, now);
+        }
+    }
+
+    /// Proposes that the coldest regions of a tier leave it, if what that brings is worth more
+    /// than what it costs: their own use of the tier, with a surplus, and the copy.
+    fn demote(&mut self, need: &Need, migrate: &mut Migrate, now: Now) {
+        self.refresh_victims(need.class, migrate, now);
+        let known = self.known(migrate, now);
+        let Some((to, room)) = known.demotes_to(need.class) else {
+            return;
+        };
+        let Some(list) = self.victims.iter().find(|known| known.class == need.class) else {
+            return;
+        };
+        let coldest = list
+            .list
+            .iter()
+            .find(|victim| known.movable(victim.region).is_some());
+        let Some(coldest) = coldest.copied() else {
+            return;
+        };
+        let Some(leg) = known.movable(coldest.region) else {
+            return;
+        };
+        let price = known.price(leg, to);
+        if !self.yields(coldest, need, price, to) || !self.affords(price) {
+            return;
+        }
+        let mut cold: Vec<VolumeRegion> = list
+            .list
+            .iter()
+            .filter(|victim| self.yields(**victim, need, price, to))
+            .map(|victim| victim.region)
+            .collect();
+        cold.sort_unstable();
+        let joins = |other| cold.binary_search(&other).is_ok() && known.movable(other).is_some();
+        let Some(run) = known.run_around(coldest.region, room.min(need.regions), joins) else {
+            return;
+        };
+        let members = known.members(to);
+        let reason = Reason::Demotion {
+            heat: coldest.heat,
+            room_for: need.room_for,
+        };
+        self.account.add(-price.seconds * f64::from(run.count));
+        self.propose(&run, &members, &reason, None, migrate, now);
+    }
+
+    fn yields(&self, victim: Victim, need: &Need, price: Price, to: Class) -> bool {
+        let touches = crate::heat::Touches {
+            reads: victim.heat,
+            writes: 0.0,
+        };
+        let loss = self.loads.benefit(touches, to, need.class).max(0.0);
+        let loss = if victim.unused {
+            0.0
+        } else {
+            loss * self.config.hysteresis
+        };
+        need.worth_seconds > loss + price.seconds
+    }
+
+    fn refresh_victims(&mut self, class: Class, migrate: &Migrate, now: Now) {
+        let pause = nanos(self.config.plan_seconds / VICTIMS_PER_PLAN);
+        let fresh = |known: &Victims| known.class == class && now.nanos_since(known.as_of) < pause;
+        if !self.victims.iter().any(fresh) {
+            let list = self.known(migrate, now).victims(class);
+            self.victims.retain(|known| known.class != class);
+            self.victims.push(Victims {
+                class,
+                as_of: now,
+                list,
+            });
+        }
+    }
+
+    /// The regular plan: wants that no longer pay are dropped, and a tier without its headroom
+    /// lets go of what is cold.
+    pub(crate) fn plan(&mut self, migrate: &mut Migrate, now: Now) {
+        if now < self.next_plan {
+            return;
+        }
+        self.next_plan = Now(now.0.saturating_add(nanos(self.config.plan_seconds)));
+        let mut wants = std::mem::take(&mut self.wants);
+        let known = self.known(migrate, now);
+        let half_life = nanos(self.config.half_life_seconds);
+        wants.retain_mut(|want| match known.candidate(want.candidate.region, None) {
+            Some(candidate) => {
+                want.candidate = candidate;
+                true
+            }
+            // A burst that samples never confirmed is given a half-life.
+            None => {
+                now.nanos_since(want.since) < half_life
+                    && known.movable(want.candidate.region).is_some()
+            }
+        });
+        self.wants = wants;
+        self.restore_headroom(migrate, now);
+    }
+
+    fn restore_headroom(&mut self, migrate: &mut Migrate, now: Now) {
+        for class in self.loads.classes() {
+            if self.turns(migrate) == 0 {
+                return;
+            }
+            self.refresh_victims(class, migrate, now);
+            let known = self.known(migrate, now);
+            let free = migrate
+                .alloc
+                .free_in(class)
+                .saturating_add(known.leaving(class));
+            let headroom = known.headroom(class);
+            let list = self.victims.iter().find(|known| known.class == class);
+            let coldest = list.and_then(|list| list.list.first().copied());
+            let Some(coldest) = coldest.filter(|one| one.unused || one.heat <= COLD) else {
+                continue;
+            };
+            let wanted = if coldest.unused {
+                headroom.saturating_mul(2)
+            } else {
+                headroom
+            };
+            let regions = wanted.saturating_sub(free);
+            let Some(price) = known
+                .demotes_to(class)
+                .zip(known.movable(coldest.region))
+                .map(|((to, _), leg)| known.price(leg, to))
+            else {
+                continue;
+            };
+            // Room at hand is worth no more than this; only idle members are asked for it.
+            if regions > 0 && price.is_free() {
+                let worth_seconds = price.seconds + f64::EPSILON + COLD * self.slowest_read();
+                let need = Need {
+                    class,
+                    regions,
+                    worth_seconds,
+                    room_for: None,
+                };
+                self.demote(&need, migrate, now);
+            }
+        }
+    }
+
+    fn slowest_read(&self) -> f64 {
+        let slowest = self.loads.classes().last().copied();
+        slowest.map_or(0.0, |class| self.loads.latency(class).read_seconds) * self.config.hysteresis
+    }
+
+    /// What would be proposed now if pace set no bounds, on copies of everything.
+    pub(crate) fn preview(&self, migrate: &Migrate, now: Now) -> Migrate {
+        let (mut policy, mut migrate) = (self.clone(), migrate.clone());
+        policy.unbounded = true;
+        policy.next_plan = Now(0);
+        migrate.pending.clear();
+        let classes = policy.loads.classes();
+        let mut warm: Vec<(f64, VolumeRegion)> = Vec::new();
+        for class in classes.into_iter().skip(1) {
+            let least = f64::from(policy.config.promote_touches_min);
+            let regions = policy.heat.of_class(class, now);
+            let touched = regions.map(|(region, view)| (view.touches.sum(), region));
+            warm.extend(touched.filter(|(touches, _)| *touches >= least));
+        }
+        warm.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
+        for (_, region) in warm.into_iter().take(policy.config.pending_max as usize) {
+            policy.consider(region, None, &mut migrate, now);
+        }
+        policy.plan(&mut migrate, now);
+        policy.dispatch(&mut migrate, now);
+        migrate
+    }
+}
