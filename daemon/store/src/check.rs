@@ -7,7 +7,8 @@ use serde::Serialize;
 use tier_core::units::{Generation, MemberIndex};
 
 use crate::label::{LabelCopy, LabelState};
-use crate::recover::{Choice, OpenError, Seen, Tolerance, judge, survey};
+use crate::recover::{Choice, Seen, Tolerance, judge, survey};
+use crate::refusal::OpenError;
 use crate::storage::Disk;
 use crate::words::{Epoch, ReplicaState};
 

@@ -15,11 +15,12 @@ use tier_core::volume::{Class, Profile};
 use crate::area::{Area, AreaError};
 use crate::label::{self, LabelError, LabelState};
 use crate::layout::Layout;
-use crate::map::{Map, Violation};
+use crate::map::Map;
 use crate::meta::{MetaError, Metadata, Replica, Revision};
 use crate::steps::{Step, Steps};
 use crate::storage::{self, Disk, Storage, StorageError};
 use crate::store::{OpenMember, Store, label_of};
+use crate::violation::Violation;
 use crate::words::{Facts, MemberFacts, MemberId, ReplicaState, VolumeId, VolumeName};
 
 /// A volume to be.

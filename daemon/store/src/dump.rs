@@ -12,12 +12,14 @@ use tier_core::volume::{Extent, Retired};
 
 use crate::area::Area;
 use crate::label::Label;
-use crate::map::{Map, Violation};
+use crate::map::Map;
 use crate::meta::{MetaError, Metadata, Replica, Revision};
 use crate::open::{OpenOptions, Recovery};
-use crate::recover::{OpenError, Seen, Tolerance, judge, survey};
+use crate::recover::{Seen, Tolerance, judge, survey};
+use crate::refusal::OpenError;
 use crate::storage::Disk;
 use crate::store::Store;
+use crate::violation::Violation;
 use crate::words::{Facts, ReplicaState, VolumeId};
 
 /// Version of the dump's shape.

@@ -18,6 +18,8 @@ pub mod layout;
 
 pub mod area;
 
+pub mod violation;
+
 pub mod map;
 
 pub mod meta;
@@ -25,6 +27,8 @@ pub mod meta;
 pub mod store;
 
 pub mod create;
+
+pub mod refusal;
 
 pub mod recover;
 

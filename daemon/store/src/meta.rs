@@ -12,7 +12,8 @@ use tier_core::units::{Generation, MemberIndex, MemberRegion, VolumeRegion};
 use tier_core::volume::{Extent, Leg, Legs, Retired};
 
 use crate::area::{Area, AreaBackend, AreaError};
-use crate::map::{Change, Map, Violation};
+use crate::map::{Change, Map};
+use crate::violation::Violation;
 use crate::words::Facts;
 
 /// The newest format of the tables that this build reads and writes.

@@ -11,7 +11,8 @@ use tier_core::units::{Generation, MemberIndex};
 
 use crate::area::Area;
 use crate::meta::{MetaError, Replica};
-use crate::recover::{Choice, OpenError, Seen, Tolerance, judge, survey};
+use crate::recover::{Choice, Seen, Tolerance, judge, survey};
+use crate::refusal::OpenError;
 use crate::steps::{Step, Steps};
 use crate::storage::Disk;
 use crate::store::{Dropped, OpenMember, Store, Unwritten, dropped};

@@ -8,7 +8,8 @@
 use serde::Serialize;
 
 use crate::open::{OpenOptions, Recovery};
-use crate::recover::{OpenError, Seen, Tolerance, judge, survey};
+use crate::recover::{Seen, Tolerance, judge, survey};
+use crate::refusal::OpenError;
 use crate::storage::Disk;
 use crate::store::{Store, label_of};
 

@@ -21,11 +21,12 @@ use tier_core::units::{Bytes, Generation, MemberIndex};
 use tier_core::volume::{Member, VolumeState};
 
 use crate::label::{self, Label, LabelError, LabelState};
-use crate::map::{Map, Violation};
+use crate::map::Map;
 use crate::meta::{MetaError, Metadata, Replica, Revision, Update};
 use crate::recover::examine;
 use crate::steps::{Step, Steps};
 use crate::storage::Disk;
+use crate::violation::Violation;
 use crate::words::{Epoch, Facts, MemberFacts, ReplicaState};
 
 /// A present member, opened.

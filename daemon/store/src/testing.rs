@@ -112,6 +112,8 @@ struct Image {
     /// Blocks written since the last flush, in order.
     unflushed: Vec<(u64, Arc<[u8]>)>,
     faults: Vec<Fault>,
+    /// Whether flushes return without flushing.
+    lies: bool,
 }
 
 /// A disk in memory.
@@ -204,6 +206,12 @@ impl MemoryDisk {
     /// Disarms all faults.
     pub fn heal(&self) {
         self.lock().faults.clear();
+    }
+
+    /// From now on flushes return at once and make nothing durable, as those of a disk with a
+    /// broken cache do. With it, a test of durability can show that it would notice.
+    pub fn lie_about_flushes(&self) {
+        self.lock().lies = true;
     }
 
     /// Blocks written and not flushed.
@@ -325,6 +333,9 @@ impl Storage for MemoryDisk {
         let mut image = self.lock();
         if image.strike(Operation::Flush).is_some() {
             return Err(fault());
+        }
+        if image.lies {
+            return Ok(());
         }
         for (offset, content) in std::mem::take(&mut image.unflushed) {
             image.durable.insert(offset, content);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::fixture::{THREE, cut, disks, fates, new_volume, open, shared, volume};
-use crate::recover::OpenError;
+use crate::refusal::OpenError;
 use crate::testing::Power;
 
 #[test]

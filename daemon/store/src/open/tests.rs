@@ -300,3 +300,57 @@ fn a_start_for_reading_writes_nothing() {
     drop(store);
     assert_eq!(power.operations(), before);
 }
+
+/// A canary: if flushes do nothing, an acknowledged commit is lost, and these tests see it.
+#[test]
+fn lost_flushes_on_every_member_lose_the_commit_and_on_one_replica_do_not() {
+    for (liars, kept) in [
+        (&[0, 1, 2][..], false),
+        (&[0], true),
+        (&[1], true),
+        (&[2], true),
+    ] {
+        let disks = volume(&THREE, &Power::steady());
+        let (mut store, _) = open(&disks).unwrap();
+        for &liar in liars {
+            disks[liar].lie_about_flushes();
+        }
+        let commit = move_region(&store, 3, free_region(&store, 2));
+        store.commit(&commit).unwrap();
+        store.mark_acted_on(generation(2)).unwrap();
+        let found = cut(&disks, &mut || crate::testing::Fate::Lost);
+        let (store, recovery) = open(&found).unwrap();
+        assert_eq!(
+            store.generation(),
+            generation(if kept { 2 } else { 1 }),
+            "{liars:?}"
+        );
+        assert_eq!(
+            store.acted_on(),
+            generation(if kept { 2 } else { 0 }),
+            "{liars:?}"
+        );
+        assert_eq!(
+            recovery.rebuilt.is_empty(),
+            !kept || liars == [2],
+            "{liars:?}"
+        );
+    }
+}
+
+/// Rule 6: with the labels' marks durable and every replica rolled back, nothing is served.
+#[test]
+fn lost_flushes_on_every_replica_are_refused_because_of_the_mark() {
+    let disks = volume(&THREE, &Power::steady());
+    let (mut store, _) = open(&disks).unwrap();
+    disks[0].lie_about_flushes();
+    disks[1].lie_about_flushes();
+    let commit = move_region(&store, 3, free_region(&store, 2));
+    store.commit(&commit).unwrap();
+    store.mark_acted_on(generation(2)).unwrap();
+    let found = cut(&disks, &mut || crate::testing::Fate::Lost);
+    assert!(matches!(
+        open(&found).unwrap_err(),
+        OpenError::ActedOn { .. }
+    ));
+}

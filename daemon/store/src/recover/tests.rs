@@ -10,6 +10,7 @@ use crate::steps::Steps;
 use crate::storage::Storage;
 use crate::store::Store;
 use crate::testing::{MemoryDisk, Power};
+use crate::words::{Epoch, EpochId, MemberId};
 
 fn three() -> Vec<Arc<MemoryDisk>> {
     volume(&THREE, &Power::steady())

@@ -182,7 +182,7 @@ fn the_replica_left_alone_knows_that_the_other_was_dropped() {
     };
     let error = Store::open(&shared(&disks[1..]), &options).unwrap_err();
     assert!(
-        matches!(error, crate::recover::OpenError::Behind { .. }),
+        matches!(error, crate::refusal::OpenError::Behind { .. }),
         "{error}"
     );
 }
