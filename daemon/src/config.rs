@@ -15,7 +15,7 @@ mod sections;
 mod tests;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tier_core::policy::{self, PolicyConfig};
