@@ -41,12 +41,24 @@ mod ioctls {
 pub enum Access {
     /// For reading.
     ReadOnly,
+    /// For reading, as the only holder: to see whether [`Access::Exclusive`] would be granted.
+    ReadOnlyExclusive,
     /// For reading and writing, beside other holders.
     ReadWrite,
     /// For reading and writing, as the only holder: `O_EXCL`, which fails with `EBUSY` while the
     /// device is mounted, under device-mapper or held by another (open(2)). A regular file is
     /// locked instead (flock(2)) and fails with `EWOULDBLOCK`.
     Exclusive,
+}
+
+impl Access {
+    const fn is_exclusive(self) -> bool {
+        matches!(self, Self::Exclusive | Self::ReadOnlyExclusive)
+    }
+
+    const fn is_writable(self) -> bool {
+        matches!(self, Self::Exclusive | Self::ReadWrite)
+    }
 }
 
 /// Number of a device, as `stat` gives it.
@@ -188,20 +200,20 @@ impl BlockDevice {
         let mut flags = libc::O_CLOEXEC;
         if is_block {
             flags |= libc::O_DIRECT;
-            if access == Access::Exclusive {
+            if access.is_exclusive() {
                 flags |= libc::O_EXCL;
             }
         }
         let file = OpenOptions::new()
             .read(true)
-            .write(access != Access::ReadOnly)
+            .write(access.is_writable())
             .custom_flags(flags)
             .open(path)
             .map_err(open_error)?;
         if is_block {
             Self::of_block_device(file, path)
         } else {
-            if access == Access::Exclusive {
+            if access.is_exclusive() {
                 lock_file(&file).map_err(open_error)?;
             }
             Self::of_regular_file(file, path)

@@ -15,5 +15,6 @@ pub mod memory;
 pub mod mmap;
 pub mod nbd;
 pub mod process;
+pub mod ready;
 
 pub use aligned::AlignedBuffer;

@@ -33,7 +33,10 @@ impl SharedWords {
         let length = Self::length(words)?;
         // SAFETY: no address is asked for, so that no mapping of this process is replaced.
         let base = unsafe { mmap(None, length, protection, MapFlags::MAP_SHARED, file, 0) }?;
-        Ok(Self { base: base.cast(), words })
+        Ok(Self {
+            base: base.cast(),
+            words,
+        })
     }
 
     /// The words. Whoever else maps or serves the file may change them while they are read.
@@ -77,9 +80,17 @@ mod tests {
     #[test]
     fn a_word_written_on_either_side_is_seen_on_the_other() {
         let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&[7_u64.to_ne_bytes(), 8_u64.to_ne_bytes()].concat()).unwrap();
+        file.write_all(&[7_u64.to_ne_bytes(), 8_u64.to_ne_bytes()].concat())
+            .unwrap();
         let shared = SharedWords::map(&file, 2).unwrap();
-        assert_eq!(shared.words().iter().map(|w| w.load(Relaxed)).collect::<Vec<_>>(), [7, 8]);
+        assert_eq!(
+            shared
+                .words()
+                .iter()
+                .map(|w| w.load(Relaxed))
+                .collect::<Vec<_>>(),
+            [7, 8]
+        );
 
         shared.words()[1].store(9, Relaxed);
         let mut bytes = Vec::new();

@@ -510,14 +510,14 @@ impl Backend for DmBackend {
             .map(|device| self.names.name(device))
             .collect();
         let volume = self.names.name(Device::Volume);
-        let held = map
+        let swapped = map
             .to_table(&self.layout, &moves)
             .and_then(|table| self.control.load(&volume, &table))
             .and_then(|()| {
                 self.control
                     .swap_held(&volume, UdevRules::All, &inner, self.hold_limit)
             });
-        match held {
+        match swapped {
             Ok(hold) => Ok(Hold {
                 moves: count(adds.len()),
                 ..hold
