@@ -1,5 +1,6 @@
 //! The probe as the daemon sees it: load, watch, read out.
 
+use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use crate::record::{MAX_MEMBERS, MAX_VOLUMES, VolumeSettings};
 use crate::sets::{CellSet, Storage};
 use crate::volume::{IntervalCounts, Volume};
 
+/// Name of the program that counts bios.
+const QUEUE_PROGRAM: &str = "tierd_bio_queue";
 /// Log2 of the bytes in a sector.
 const SECTOR_SHIFT: u32 = 9;
 /// Log2 of the smallest and the largest region size that the probe counts in.
@@ -84,9 +87,12 @@ pub struct ProbeStats {
     pub skipped_touches: u64,
     /// Hot regions that found the ring full.
     pub lost_hot: u64,
-    /// Events of any device that the kernel kept from the probe, since it hit a CPU in the middle
-    /// of the same program.
-    pub missed_events: u64,
+    /// Bios of any device that the kernel kept from the probe at their submission, because an
+    /// interrupt submitted them in the middle of the same program. They are counted nowhere.
+    pub missed_bios: u64,
+    /// Ends of bios and requests of any device that were kept from it in the same way: members'
+    /// requests that are not counted, and latencies that are not taken.
+    pub missed_ends: u64,
 }
 
 /// The loaded probe. Dropping it takes everything of it out of the kernel.
@@ -290,7 +296,8 @@ impl Probe {
         let mut stats = ProbeStats {
             memory_bytes: self.maps.memory_bytes() + maps::memory_bytes(&self.spare),
             region_memory_bytes: self.planned_bytes(),
-            missed_events: self.missed_events(),
+            missed_bios: self.missed(|name| name == QUEUE_PROGRAM),
+            missed_ends: self.missed(|name| name != QUEUE_PROGRAM),
             ..ProbeStats::default()
         };
         for volume in &self.volumes {
@@ -314,9 +321,10 @@ impl Probe {
         self.volumes.iter().map(|volume| volume.planned_bytes).sum()
     }
 
-    fn missed_events(&self) -> u64 {
+    /// Events kept from the programs with such names.
+    fn missed(&self, is_meant: impl Fn(&OsStr) -> bool) -> u64 {
         ProgInfoIter::default()
-            .filter(|program| self.program_ids.contains(&program.id))
+            .filter(|program| self.program_ids.contains(&program.id) && is_meant(&program.name))
             .map(|program| program.recursion_misses)
             .sum()
     }

@@ -47,7 +47,7 @@ fn counts_equal_those_of_fio() {
         assert_eq!(count.read_bytes, u64::from(count.reads) * 4096, "{count:?}");
     }
     assert_eq!((interval.lost, interval.skipped), (0, 0));
-    assert_eq!(probe.stats().unwrap().missed_events, 0);
+    assert_eq!(probe.stats().unwrap().missed_bios, 0);
     // The next interval begins empty.
     assert_eq!(
         probe.swap(disk.number()).unwrap(),
@@ -175,7 +175,7 @@ fn swap_under_load(config: ProbeConfig, regions: u32, expected: Storage) {
             .iter()
             .all(|interval| interval.lost + interval.skipped == 0)
     );
-    assert_eq!(probe.stats().unwrap().missed_events, 0);
+    assert_eq!(probe.stats().unwrap().missed_bios, 0);
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn measure_each_bio(disk: &Disk) {
 
     // Loop completes requests in a task, where an interrupt that completes another is not seen;
     // its sample is lost when its address is used again.
-    let missed = probe.stats().unwrap().missed_events;
+    let missed = probe.stats().unwrap().missed_ends;
     for (probe, fio) in [
         (&latencies.reads, done.reads),
         (&latencies.writes, done.writes),
@@ -75,10 +75,10 @@ fn each_bio_measured_on_a_device_of_requests_agrees_with_fio() {
 #[test]
 fn each_bio_measured_on_a_device_of_bios_agrees_with_fio() {
     let test = "each_bio_measured_on_a_device_of_bios_agrees_with_fio";
-    if can_run(test) {
-        if let Some(disk) = Disk::zram(test, 64 * MIB) {
-            measure_each_bio(&disk);
-        }
+    if can_run(test)
+        && let Some(disk) = Disk::zram(test, 64 * MIB)
+    {
+        measure_each_bio(&disk);
     }
 }
 

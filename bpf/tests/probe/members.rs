@@ -76,7 +76,7 @@ fn requests_and_bytes_equal_the_kernels_own() {
         [done.read_bytes, done.written_bytes]
     );
     // Loop completes requests in a task, where an interrupt that completes another is not seen.
-    let missed = probe.stats().unwrap().missed_events;
+    let missed = probe.stats().unwrap().missed_ends;
     let (seen_requests, requests) = (seen[0] + seen[2], kernel[0] + kernel[2]);
     assert!(missed * 20 < requests, "{missed} of {requests} missed");
     assert!(
