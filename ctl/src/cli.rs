@@ -28,6 +28,7 @@ pub(crate) struct Cli {
 
 /// Options of every verb.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of every verb")]
 pub(crate) struct Shared {
     /// Print JSON, for programs
     #[arg(long, global = true)]
@@ -78,6 +79,20 @@ pub(crate) enum Verb {
     Resume(verbs::resume::Resume),
     /// How tierd itself is doing
     Health(verbs::health::Health),
+    /// Check the metadata of members, without tierd and without writing
+    ///
+    /// While the volume runs its metadata change, so what is found then may be gone a moment
+    /// later: check again, or stop the volume first.
+    ///
+    /// Ends with 13 where the volume cannot be opened for writing as it stands, with 10 where a
+    /// member or a replica is lacking, and with 0 where the next start mends by itself what was
+    /// found.
+    Check(verbs::check::Check),
+    /// Print the metadata of members as JSON, without tierd and without writing
+    ///
+    /// It says where every extent lives and what stands in each label. The output is JSON with and
+    /// without --json. Keep one beside a backup: a restore of lost metadata starts from it.
+    Dump(verbs::dump::Dump),
     /// Print a completion script for a shell
     Completions(verbs::completions::Completions),
     /// Print the manual page, or write one for each verb

@@ -14,6 +14,7 @@ mod client;
 mod confirm;
 mod exit;
 mod failure;
+mod offline;
 mod printer;
 mod table;
 mod units;

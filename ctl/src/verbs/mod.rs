@@ -1,7 +1,9 @@
 //! The verbs, one per file. Each owns its options and what it prints, and nothing else.
 
 pub(crate) mod cancel;
+pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod dump;
 pub(crate) mod health;
 pub(crate) mod heat;
 pub(crate) mod man;
@@ -48,6 +50,8 @@ pub(crate) fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
             Verb::Health(verb) => verb.run(&client, printer).await,
             //            Verb::Check(verb) => verb.run(printer),
             //            Verb::Dump(verb) => verb.run(printer),
+            Verb::Check(verb) => verb.run(printer),
+            Verb::Dump(verb) => verb.run(printer),
             Verb::Completions(verb) => verb.run(printer),
             Verb::Man(verb) => verb.run(printer),
         }

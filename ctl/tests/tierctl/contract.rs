@@ -170,6 +170,8 @@ fn every_verb_has_its_contract_tested() {
         "pause",
         "resume",
         "health",
+        "check",
+        "dump",
         "completions",
         "man",
         "help",

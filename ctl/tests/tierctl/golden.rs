@@ -62,5 +62,8 @@ golden! {
 fn plan_narrow() {
     let fake = Fake::new(Mood::Well);
     let mut narrow = command(&fake.socket(), &["plan"]);
-    compare("plan_narrow.txt", &ended(narrow.env("COLUMNS", "72").output().unwrap()));
+    compare(
+        "plan_narrow.txt",
+        &ended(narrow.env("COLUMNS", "72").output().unwrap()),
+    );
 }

@@ -11,4 +11,6 @@ mod behaviour;
 mod contract;
 mod fake;
 mod golden;
+mod offline;
 mod run;
+mod terminal;
