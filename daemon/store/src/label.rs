@@ -117,8 +117,8 @@ pub enum LabelError {
     },
     /// What is there is not whole.
     #[error(
-        "{device} has a tierd label, but neither copy is whole ({first}; {second}); \
-         `tierctl check` shows what is left"
+        "{device} has a tierd label, but neither copy is whole ({first}; {second}): write it again \
+         with `tierctl repair`, or leave the device out and start with --degraded"
     )]
     Torn {
         /// The device.
@@ -183,6 +183,14 @@ impl LabelCopies {
         }
     }
 
+    /// The sequence of each copy that is whole.
+    fn sequences(&self) -> [Option<u64>; 2] {
+        self.copies.each_ref().map(|copy| match copy {
+            LabelCopy::Valid(label) => Some(label.sequence),
+            _ => None,
+        })
+    }
+
     /// Whether both copies are whole and the same, so that no write is needed to heal them.
     #[must_use]
     pub fn agree(&self) -> bool {
@@ -233,23 +241,19 @@ fn read_copy(disk: &dyn Storage, offset: u64) -> LabelCopy {
 /// leaves the new sequence in `label`. On an error one copy is still the label that was there.
 pub fn write(disk: &dyn Storage, label: &mut Label, steps: &Steps) -> Result<(), LabelError> {
     check_fits(disk)?;
+    let found = read(disk);
+    // Above whatever an earlier write that failed half-way may have left.
+    let highest = found.sequences().into_iter().flatten().max();
     let next = Label {
-        sequence: label.sequence + 1,
+        sequence: highest.unwrap_or(0).max(label.sequence) + 1,
         ..label.clone()
     };
     let bytes = encode(&next);
-    // A write that fails half-way must not leave the older copy as the one that is overwritten
-    // next time while the newer is torn: the next write begins again with the first copy, which
-    // is then either torn (the second is whole) or the newest (and may be replaced safely only
-    // after it was copied to the second place). So the copy that is not the newest goes first.
-    let mut order = [0, 1];
-    if let [LabelCopy::Valid(first), second] = &read(disk).copies {
-        let second_older =
-            !matches!(second, LabelCopy::Valid(second) if second.sequence >= first.sequence);
-        if second_older {
-            order = [1, 0];
-        }
-    }
+    // The copy that is the label now goes last: until the other is durable it must stay whole.
+    let order = match found.sequences() {
+        [Some(first), second] if second < Some(first) => [1, 0],
+        _ => [0, 1],
+    };
     for copy in order {
         steps.reached(Step::LabelCopy {
             member: label.index,

@@ -209,3 +209,49 @@ fn a_wiped_label_is_gone_and_a_short_device_is_refused() {
     let coarse = MemoryDisk::new("/dev/coarse", 2 << 20, 16384, &Power::steady());
     assert!(matches!(wipe(&*coarse), Err(LabelError::Unfit { .. })));
 }
+
+/// A write that failed after its first copy may have left that copy whole, with content that was
+/// never acknowledged. The next write must come out above it.
+#[test]
+fn a_label_that_failed_half_way_is_overtaken_by_the_next() {
+    let power = Power::steady();
+    let (disk, mut label) = fresh(&power);
+    for (at, mark) in [(0, 10), (1, 20), (0, 30)] {
+        disk.fail(Fault {
+            operation: Operation::Flush,
+            after: at,
+            count: 1,
+            lands: false,
+        });
+        label.acted_on = Generation(mark);
+        write(&*disk, &mut label, &Steps::none()).unwrap_err();
+        disk.heal();
+        label.acted_on = Generation(mark + 1);
+        write(&*disk, &mut label, &Steps::none()).unwrap();
+        let copies = read(&*disk);
+        assert!(copies.agree());
+        assert_eq!(copies.newest("/dev/x").unwrap(), &label);
+    }
+    // And half-way through the overtaking, whatever is found is one of the two.
+    disk.fail(Fault {
+        operation: Operation::Flush,
+        after: 0,
+        count: 1,
+        lands: false,
+    });
+    label.acted_on = Generation(40);
+    write(&*disk, &mut label, &Steps::none()).unwrap_err();
+    disk.heal();
+    disk.fail(Fault {
+        operation: Operation::Flush,
+        after: 1,
+        count: 1,
+        lands: false,
+    });
+    label.acted_on = Generation(41);
+    write(&*disk, &mut label, &Steps::none()).unwrap_err();
+    assert_eq!(
+        read(&*disk).newest("/dev/x").unwrap().acted_on,
+        Generation(41)
+    );
+}

@@ -45,3 +45,40 @@ fn a_torn_label_and_a_damaged_replica_are_mended_after_a_dry_run_said_so() {
         state
     );
 }
+
+#[test]
+fn a_member_that_lost_its_label_is_taken_back_on_a_persons_word() {
+    let power = Power::steady();
+    let disks = volume(&THREE, &power);
+    let state = open(&disks).unwrap().0.state();
+    crate::create::wipe(&*disks[1]).unwrap();
+    let others = [Arc::clone(&disks[0]), Arc::clone(&disks[2])];
+    let lost: Disk = disks[1].clone();
+    let before = power.operations();
+    let member = tier_core::units::MemberIndex;
+    let refused = |device: &Disk, index| relabel(&shared(&others), device, member(index), false);
+    assert!(matches!(
+        refused(&lost, 0),
+        Err(RelabelError::NotMissing { .. })
+    ));
+    assert!(matches!(
+        refused(&lost, 9),
+        Err(RelabelError::NotMissing { .. })
+    ));
+    let labelled: Disk = disks[2].clone();
+    assert!(matches!(
+        refused(&labelled, 1),
+        Err(RelabelError::Labelled { .. })
+    ));
+    let short: Disk = disks[1].resized(20 << 20, &power);
+    assert!(matches!(
+        refused(&short, 1),
+        Err(RelabelError::OtherDevice { .. })
+    ));
+    relabel(&shared(&others), &lost, member(1), true).unwrap();
+    assert_eq!(power.operations(), before);
+    relabel(&shared(&others), &lost, member(1), false).unwrap();
+    let (store, recovery) = open(&disks).unwrap();
+    assert!(recovery.is_clean(), "{recovery:?}");
+    assert_eq!(store.state(), state);
+}

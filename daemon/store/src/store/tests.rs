@@ -288,3 +288,9 @@ fn each_step_is_told_in_its_order() {
     );
     assert_eq!(told.len(), 4 + 3 * 3);
 }
+
+#[test]
+fn a_store_can_be_given_to_the_thread_that_commits() {
+    fn sendable<T: Send>() {}
+    sendable::<Store>();
+}
