@@ -43,6 +43,10 @@ const UDEV_FLAGS_SHIFT: u32 = 16;
 pub enum UdevRules {
     /// The event comes from the device's owner; all rules run.
     All,
+    /// As `All`, for a device whose table was swapped while its content stayed what it was. tierd's
+    /// own rules (`systemd/59-tierd.rules`) then read nothing from it and keep its links: what udev
+    /// read after each swap would be counted as demand.
+    Swapped,
     /// The event comes from the device's owner; the node is made, and nobody looks into the device
     /// or makes links to what is on it.
     NodeOnly,
@@ -55,8 +59,11 @@ impl UdevRules {
         const DISABLE_OTHER_RULES: u16 = 0x08;
         const LOW_PRIORITY: u16 = 0x10;
         const PRIMARY_SOURCE: u16 = 0x40;
+        // Free for the owner's own rules; libdevmapper calls it DM_SUBSYSTEM_UDEV_FLAG0.
+        const SUBSYSTEM_0: u16 = 0x0100;
         match self {
             Self::All => PRIMARY_SOURCE,
+            Self::Swapped => PRIMARY_SOURCE | SUBSYSTEM_0,
             Self::NodeOnly => {
                 PRIMARY_SOURCE
                     | DISABLE_SUBSYSTEM_RULES

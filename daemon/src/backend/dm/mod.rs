@@ -515,7 +515,7 @@ impl Backend for DmBackend {
             .and_then(|table| self.control.load(&volume, &table))
             .and_then(|()| {
                 self.control
-                    .swap_held(&volume, UdevRules::All, &inner, self.hold_limit)
+                    .swap_held(&volume, UdevRules::Swapped, &inner, self.hold_limit)
             });
         match swapped {
             Ok(hold) => Ok(Hold {
@@ -583,7 +583,7 @@ impl Backend for DmBackend {
         self.control.load(&volume, &table)?;
         let hold = self
             .control
-            .swap_held(&volume, UdevRules::All, &[], self.hold_limit)?;
+            .swap_held(&volume, UdevRules::Swapped, &[], self.hold_limit)?;
         self.check_live(&volume, &table)?;
         for id in fold {
             self.remove_folded(*id);
