@@ -41,7 +41,7 @@ impl Default for Deadlines {
     fn default() -> Self {
         Self {
             look: Duration::from_secs(10),
-            change: Duration::from_secs(120),
+            change: Duration::from_mins(2),
         }
     }
 }
