@@ -281,69 +281,47 @@ async fn an_error_of_the_daemon_keeps_its_words_and_gets_its_status() {
     assert_eq!(server.post("/v1/volumes", &create).await.0, 409);
 }
 
-/// Asks for a move of nothing.
+/// Requests that are refused: method, path, body, and a part of the reason.
+const BAD: &[(&str, &str, &str, &str)] = &[
+    ("GET", "/v1/volumes/-x", "", "no volume name"),
+    ("GET", "/v1/volumes/a%2Fb/status", "", "no volume name"),
+    ("GET", "/v1/volumes/data/heat?bucket=4", "", "unknown field"),
+    ("GET", "/v1/volumes/data/heat?buckets=0", "", "0 buckets"),
+    (
+        "GET",
+        "/v1/volumes/data/heat?buckets=x",
+        "",
+        "invalid digit",
+    ),
+    (
+        "GET",
+        "/v1/volumes/data/moves?history=10001",
+        "",
+        "10001 past",
+    ),
+    ("POST", "/v1/volumes", "{", "line 1 column 1"),
+    ("POST", "/v1/volumes", "{}", "missing field `name`"),
+    ("POST", "/v1/volumes", NO_MEMBER, "at least one member"),
+    (
+        "POST",
+        "/v1/volumes/data/destroy",
+        MISSPELT,
+        "field `dryrun`",
+    ),
+    ("POST", "/v1/volumes/data/moves", NO_REGION, "empty"),
+    ("POST", "/v1/volumes/data/moves/x/cancel", "", "`x`"),
+];
+const NO_MEMBER: &str = r#"{"name": "new", "members": []}"#;
+const MISSPELT: &str = r#"{"dryrun": true}"#;
 const NO_REGION: &str =
     r#"{"range": {"regions": {"first": 1, "count": 0}}, "to": {"class": "nvme"}}"#;
 
 #[tokio::test]
 async fn bad_requests_are_refused_with_the_reason() {
     let server = Server::start();
-    let cases = [
-        ("GET", "/v1/volumes/-x", "", 400, "no volume name"),
-        ("GET", "/v1/volumes/a%2Fb/status", "", 400, "no volume name"),
-        (
-            "GET",
-            "/v1/volumes/data/heat?bucket=4",
-            "",
-            400,
-            "unknown field",
-        ),
-        (
-            "GET",
-            "/v1/volumes/data/heat?buckets=0",
-            "",
-            400,
-            "0 buckets",
-        ),
-        (
-            "GET",
-            "/v1/volumes/data/heat?buckets=x",
-            "",
-            400,
-            "invalid digit",
-        ),
-        (
-            "GET",
-            "/v1/volumes/data/moves?history=10001",
-            "",
-            400,
-            "10001 past moves",
-        ),
-        ("POST", "/v1/volumes", "{", 400, "line 1 column 1"),
-        ("POST", "/v1/volumes", "{}", 400, "missing field `name`"),
-        (
-            "POST",
-            "/v1/volumes",
-            r#"{"name": "new", "members": []}"#,
-            400,
-            "at least one member",
-        ),
-        (
-            "POST",
-            "/v1/volumes/data/destroy",
-            r#"{"dryrun": 1}"#,
-            400,
-            "unknown field `dryrun`",
-        ),
-        ("POST", "/v1/volumes/data/moves", NO_REGION, 400, "empty"),
-        ("POST", "/v1/volumes/data/moves/x/cancel", "", 400, "`x`"),
-        (
-            "POST",
-            "/v1/volumes",
-            &" ".repeat(70_000),
-            400,
-            "length limit",
-        ),
+    let long = " ".repeat(70_000);
+    let others = [
+        ("POST", "/v1/volumes", long.as_str(), 400, "length limit"),
         ("GET", "/v2/volumes", "", 404, "no such path"),
         (
             "DELETE",
@@ -353,7 +331,10 @@ async fn bad_requests_are_refused_with_the_reason() {
             "does not take this method",
         ),
     ];
-    for (method, target, body, status, words) in cases {
+    let bad = BAD
+        .iter()
+        .map(|&(method, target, body, words)| (method, target, body, 400, words));
+    for (method, target, body, status, words) in bad.chain(others) {
         let (got, error) = server.ask(method, target, body).await;
         let message = error["message"].as_str().unwrap();
         assert_eq!(got, status, "{method} {target}: {message}");
