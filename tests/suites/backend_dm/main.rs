@@ -8,12 +8,15 @@
 )]
 
 mod activate;
+#[cfg(feature = "canary")]
+mod canaries;
 mod conformance;
 mod faults;
 mod holds;
+mod kills;
 mod moves;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tier_core::command::{AddLeg, DropLeg};
@@ -90,10 +93,14 @@ impl Rig {
 }
 
 fn layout(disks: &[RunningDisk; 2]) -> Layout {
-    let member = |(index, disk): (u16, &RunningDisk)| MemberDevice {
+    layout_on([disks[0].path(), disks[1].path()])
+}
+
+fn layout_on(nodes: [&Path; 2]) -> Layout {
+    let member = |(index, node): (u16, &Path)| MemberDevice {
         index: MemberIndex(index),
-        path: disk.path().into(),
-        number: BlockDevice::open(disk.path(), Access::ReadOnly)
+        path: node.into(),
+        number: BlockDevice::open(node, Access::ReadOnly)
             .unwrap()
             .number()
             .unwrap(),
@@ -106,7 +113,7 @@ fn layout(disks: &[RunningDisk; 2]) -> Layout {
         region_size: RegionSize::MIN,
         regions: REGIONS,
         block_bytes: Bytes(512),
-        members: (0..).zip(disks).map(member).collect(),
+        members: (0..).zip(nodes).map(member).collect(),
     }
 }
 

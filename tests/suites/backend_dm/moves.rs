@@ -114,12 +114,47 @@ fn an_undone_move_stops_writing_to_its_target_at_once() {
         .run();
 }
 
+/// As udev or a curious person may have: the mirror cannot be removed just then, and must not go
+/// on copying.
+#[test]
+fn a_mirror_that_something_has_open_is_made_harmless_and_removed_when_closed() {
+    Guest::uml(test_name!())
+        .phase(|guest| {
+            let mut rig = Rig::start(guest);
+            fill(&rig.path(), region_offset(2), 3 << 20, 5).unwrap();
+            slow_down(&rig.disks[0]);
+            rig.backend.add_legs(&[an_add()]).unwrap();
+            let columns = [
+                "info",
+                "-c",
+                "--noheadings",
+                "-o",
+                "minor",
+                "tierd-test-mirror-1",
+            ];
+            let node = format!("/dev/dm-{}", tier_tests::command::run("dmsetup", &columns));
+            let open = BlockDevice::open(node.as_ref(), Access::ReadOnly).unwrap();
+            rig.backend.drop_leg(undo(MoveId(1))).unwrap();
+            rig.disks[0].set_speed(Speed::Full);
+            let target = rig.disks[1].path();
+            fill(target, leg_offset(leg(1, 9)), 3 << 20, 77).unwrap();
+            std::thread::sleep(Duration::from_millis(500));
+            assert_filled(target, leg_offset(leg(1, 9)), 3 << 20, 77);
+            rig.backend.set_map(&[MoveId(1)]).unwrap();
+            assert_eq!(ours(), 4, "the open mirror is left");
+            drop(open);
+            wait_until("the mirror is gone", LONG, || ours() == 3);
+            assert_filled(&rig.path(), region_offset(2), 3 << 20, 5);
+        })
+        .run();
+}
+
 #[test]
 fn moves_churn_under_a_verifying_load_and_nothing_is_lost() {
     Guest::uml(test_name!())
         .phase(|guest| {
             let mut rig = Rig::start(guest);
-            let mut load = verifying_load(guest, &rig.path());
+            let mut load = verifying_load(guest, &rig.path(), 10);
             let mut homes: Vec<Leg> = (0..REGIONS)
                 .map(|at| leg(u16::from(at >= 8), at % 8))
                 .collect();
@@ -220,9 +255,15 @@ fn a_completed_copy_is_an_event() {
             assert_eq!(events.changed().unwrap(), []);
             rig.backend.add_legs(&[an_add()]).unwrap();
             assert_eq!(events.changed().unwrap(), [MoveId(1)], "it has appeared");
-            rig.wait_until_complete(MoveId(1));
-            let stage = rig.backend.read_back().unwrap().moves[0].stage;
-            assert!(matches!(stage, AdoptedStage::Mirror(state) if state.is_complete()));
+            slow_down(&rig.disks[0]);
+            let other = add(2, 0, 2, leg(0, 0), leg(1, 12));
+            rig.backend.add_legs(&[other]).unwrap();
+            rig.disks[0].set_speed(Speed::Full);
+            events.changed().unwrap();
+            rig.wait_until_complete(MoveId(2));
+            wait_until("the event", LONG, || {
+                events.changed().unwrap().contains(&MoveId(2))
+            });
         })
         .run();
 }
@@ -243,8 +284,8 @@ pub(super) fn slow_down(disk: &RunningDisk) {
     });
 }
 
-/// Ten seconds of random writes that are read back and compared, then all compared once more.
-fn verifying_load(guest: &Inside, volume: &Path) -> Child {
+/// So many seconds of random writes that are read back and compared, then all compared once more.
+pub(super) fn verifying_load(guest: &Inside, volume: &Path, seconds: u32) -> Child {
     Command::new("fio")
         .current_dir(guest.scratch())
         .args(["--name=verify", "--rw=randwrite", "--bs=4k", "--size=16m"])
@@ -255,7 +296,8 @@ fn verifying_load(guest: &Inside, volume: &Path) -> Child {
             "--verify_backlog=256",
             "--do_verify=1",
         ])
-        .args(["--time_based", "--runtime=10"])
+        .args(["--time_based"])
+        .arg(format!("--runtime={seconds}"))
         .arg(format!("--filename={}", volume.display()))
         .stdin(Stdio::null())
         .spawn()
