@@ -41,5 +41,8 @@ pub mod record;
 #[cfg(test)]
 mod sim;
 
+#[cfg(test)]
+mod testing;
+
 pub use engine::Engine;
 pub use policy::PolicyConfig;

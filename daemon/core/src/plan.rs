@@ -39,6 +39,15 @@ pub(crate) struct Price {
 }
 
 impl Price {
+    /// Of so many regions.
+    pub(crate) fn times(self, regions: u32) -> Self {
+        let regions = f64::from(regions);
+        Self {
+            device_seconds: self.device_seconds * regions,
+            seconds: self.seconds * regions,
+        }
+    }
+
     pub(crate) fn is_free(self) -> bool {
         self.seconds <= self.device_seconds * FREE_SHARE
     }

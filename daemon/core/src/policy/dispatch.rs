@@ -89,10 +89,10 @@ impl Policy {
     fn promote(&mut self, want: &Want, migrate: &mut Migrate, now: Now) {
         let (region, to) = (want.candidate.region, want.candidate.to);
         let known = self.known(migrate, now);
-        if known.movable(region).is_none() {
+        let Some(leg) = known.movable(region) else {
             self.forget(region, 1);
             return;
-        }
+        };
         let joins = |other: VolumeRegion| {
             known.movable(other).is_some()
                 && self.want(other).is_some_and(|want| want.candidate.to == to)
@@ -105,13 +105,11 @@ impl Policy {
         let taken: Vec<_> = wants
             .filter(|one| run.first <= one.region && one.region < end)
             .collect();
-        let price = Price {
-            device_seconds: taken.iter().map(|one| one.price.device_seconds).sum(),
-            seconds: taken.iter().map(|one| one.price.seconds).sum(),
-        };
+        // What it cost when it was wanted may have changed while it waited.
+        let price = known.price(leg, to).times(run.count);
         let benefit_seconds = taken.iter().map(|one| one.benefit_seconds).sum();
         let touches: f64 = taken.iter().map(|one| one.touches).sum();
-        if !self.affords(price) {
+        if benefit_seconds <= price.seconds || !self.affords(price) {
             return;
         }
         #[allow(
