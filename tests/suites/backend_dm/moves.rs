@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use tier_core::event::AdoptedStage;
 use tier_tests::disk::Speed;
 use tier_tests::guest::Guest;
 use tier_tests::io::{assert_filled, fill, read};
