@@ -1,2 +1,5 @@
 //! The tierd binary.
-fn main() {}
+
+fn main() -> tierd::exit::ExitCode {
+    tierd::program::main()
+}

@@ -18,3 +18,4 @@ pub mod guest;
 pub mod io;
 pub mod loopdev;
 pub mod skip;
+pub mod tierd;

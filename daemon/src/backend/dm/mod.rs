@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use tier_core::command::{AddLeg, DropLeg};
 use tier_core::event::{AdoptedMove, AdoptedStage, Kept, MirrorState};
-use tier_core::units::{MemberIndex, MoveId, Sectors, VolumeRegion};
+use tier_core::units::{MemberIndex, MoveId, VolumeRegion};
 use tier_core::volume::Leg;
 use tier_sys::block::DeviceNumber;
 use tier_sys::dm::UdevRules;
@@ -41,6 +41,7 @@ pub mod events;
 mod hold;
 mod link;
 pub(super) mod map;
+mod moves;
 pub mod names;
 pub mod settle;
 pub mod status;
@@ -48,11 +49,9 @@ pub mod table;
 
 use self::control::Control;
 use self::hold::GateSwap;
-use self::map::{Home, VolumeMap, leg_at, place_of};
+use self::map::{Home, VolumeMap, leg_at};
 use self::names::{Device, Names};
-use self::table::{
-    LEAD_IN, Mirror, Place, Segment, Target, after_lead_in, behind_lead_in, chunk_for, difference,
-};
+use self::table::{Mirror, Place, Segment, Target, after_lead_in, difference};
 use super::{Backend, BackendError, DropOutcome, Hold, KernelMap, Layout, LegState};
 
 pub use self::activate::{Activated, Activation};
@@ -278,199 +277,6 @@ impl DmBackend {
             }
         }
         Ok(used)
-    }
-
-    /// Makes a move's two devices, each with its first table loaded and not yet live.
-    fn make_move(&mut self, add: &AddLeg) -> Result<DeviceNumber, BackendError> {
-        let length = self.layout.regions_to_sectors(add.count);
-        let mirror = Mirror {
-            chunk: chunk_for(length),
-            source: place_of(&self.layout, add.source)?,
-            target: place_of(&self.layout, add.target)?,
-            handle_errors: true,
-            nosync: false,
-        };
-        #[cfg(feature = "canary")]
-        let mirror = self.canary.spoil(mirror);
-        let below = self.make(Device::Mirror(add.id))?;
-        let table = behind_lead_in(length, Target::Mirror(mirror));
-        self.control
-            .load(&self.names.name(Device::Mirror(add.id)), &table)?;
-        let gate = self.make(Device::Move(add.id))?;
-        let over = Place {
-            device: below,
-            offset: LEAD_IN,
-        };
-        let table = behind_lead_in(length, Target::Linear(over));
-        self.control
-            .load(&self.names.name(Device::Move(add.id)), &table)?;
-        Ok(gate)
-    }
-
-    fn make(&mut self, device: Device) -> Result<DeviceNumber, BackendError> {
-        self.control
-            .create(&self.names.name(device), &self.names.uuid(device))
-    }
-
-    fn remove(&mut self, device: Device) -> Result<(), BackendError> {
-        self.control.remove(&self.names.name(device))
-    }
-
-    /// Removes the devices of moves that did not come to be.
-    fn unmake(&mut self, adds: &[AddLeg], first: BackendError) -> BackendError {
-        for add in adds {
-            let removed = self
-                .remove(Device::Move(add.id))
-                .and_then(|()| self.take_down_mirror(add.id));
-            if let Err(BackendError::Kernel {
-                what,
-                device,
-                source,
-            }) = removed
-            {
-                return BackendError::Stuck {
-                    first: Box::new(first),
-                    what,
-                    device,
-                    source,
-                };
-            }
-        }
-        first
-    }
-
-    /// Makes the moves' devices; on an error none of them is left.
-    fn make_moves(
-        &mut self,
-        adds: &[AddLeg],
-    ) -> Result<BTreeMap<DeviceNumber, MoveId>, BackendError> {
-        let mut made = BTreeMap::new();
-        for (at, add) in adds.iter().enumerate() {
-            // A device of that name belongs to someone: a failed `create` must not remove it.
-            for device in [Device::Move(add.id), Device::Mirror(add.id)] {
-                let name = self.names.name(device);
-                if self.control.info(&name)?.is_some() {
-                    let first = not_ours(&name, "it is there already");
-                    return Err(self.unmake(&adds[..at], first));
-                }
-            }
-            match self.make_move(add) {
-                Ok(gate) => {
-                    made.insert(gate, add.id);
-                }
-                Err(first) => return Err(self.unmake(&adds[..=at], first)),
-            }
-        }
-        Ok(made)
-    }
-
-    /// Removes a mirror that nothing leads to any more, or makes it harmless until whatever has it
-    /// open lets go: a mirror that is only unreachable goes on copying to its target, where other
-    /// data may soon be.
-    fn take_down_mirror(&mut self, id: MoveId) -> Result<(), BackendError> {
-        let name = self.names.name(Device::Mirror(id));
-        let Some(info) = self.control.info(&name)? else {
-            return Ok(());
-        };
-        if info.open_count > 0 && info.has_table {
-            let length = self
-                .control
-                .table(&name)?
-                .last()
-                .map_or(LEAD_IN, Segment::end);
-            let zero = Segment {
-                start: Sectors(0),
-                length,
-                target: Target::Zero,
-            };
-            self.control.load(&name, &[zero])?;
-            self.control.swap_mirror(&name)?;
-        }
-        self.control.remove(&name)
-    }
-
-    /// Makes a mirror that has lost a leg linear on the kept one, so that its parked writes go on.
-    fn free_parked(&mut self, id: MoveId, kept: Place) -> Result<(), BackendError> {
-        let name = self.names.name(Device::Mirror(id));
-        let length = self.inner_length(&name)?;
-        self.control
-            .load(&name, &behind_lead_in(length, Target::Linear(kept)))?;
-        self.control.swap_mirror(&name)
-    }
-
-    fn inner_length(&self, name: &str) -> Result<Sectors, BackendError> {
-        after_lead_in(&self.control.table(name)?)
-            .map(|(length, _)| length)
-            .ok_or_else(|| not_ours(name, "it has no lead-in of 1 MiB"))
-    }
-
-    /// Points the gate at `kept` itself, in a hold of the gate.
-    fn swap_gate(
-        &mut self,
-        id: MoveId,
-        kept: Place,
-        require_complete: bool,
-    ) -> Result<GateSwap, BackendError> {
-        let gate = self.names.name(Device::Move(id));
-        let mirror = self.names.name(Device::Mirror(id));
-        let length = self.inner_length(&gate)?;
-        self.control
-            .load(&gate, &behind_lead_in(length, Target::Linear(kept)))?;
-        self.control.swap_gate(
-            &gate,
-            require_complete.then_some(mirror.as_str()),
-            self.hold_limit,
-        )
-    }
-
-    /// Drops the other leg of a mirror that need not be complete.
-    fn drop_unconditionally(&mut self, id: MoveId, kept: Place) -> Result<GateSwap, BackendError> {
-        let state = self.mirror_state(id)?;
-        if !(state.source_alive && state.target_alive) {
-            self.free_parked(id, kept)?;
-            return self.swap_gate(id, kept, false);
-        }
-        match self.swap_gate(id, kept, false) {
-            Err(BackendError::HoldTimedOut { device, limit }) => {
-                // Perhaps because a leg was lost just now, and writes were parked meanwhile.
-                let state = self.mirror_state(id)?;
-                if state.source_alive && state.target_alive {
-                    return Err(BackendError::HoldTimedOut { device, limit });
-                }
-                self.free_parked(id, kept)?;
-                self.swap_gate(id, kept, false)
-            }
-            other => other,
-        }
-    }
-
-    /// Drops the other leg of a mirror, if it is complete.
-    fn drop_if_complete(&mut self, id: MoveId, kept: Place) -> Result<GateSwap, BackendError> {
-        let state = self.mirror_state(id)?;
-        if !state.is_complete() {
-            return Ok(GateSwap::Incomplete(state));
-        }
-        match self.swap_gate(id, kept, true) {
-            Err(BackendError::HoldTimedOut { device, limit }) => {
-                let state = self.mirror_state(id)?;
-                if state.is_complete() {
-                    return Err(BackendError::HoldTimedOut { device, limit });
-                }
-                Ok(GateSwap::Incomplete(state))
-            }
-            other => other,
-        }
-    }
-
-    /// Removes what was under a run that the volume's table no longer leads through. The swap is
-    /// done, so that what is left over is no failure of it: the next activation removes it.
-    fn remove_folded(&mut self, id: MoveId) {
-        let removed = self
-            .remove(Device::Move(id))
-            .and_then(|()| self.take_down_mirror(id));
-        if let Err(error) = removed {
-            tracing::warn!(%id, %error, "a folded move's device was left over");
-        }
     }
 
     /// Sees that the live table is the wanted one.

@@ -1,0 +1,159 @@
+//! `tierd activate` and `tierd settle`: bringing volumes up for the boot, and leaving nothing
+//! parked after any exit. Neither decides anything, and neither needs the daemon.
+
+use std::fs::File;
+use std::path::Path;
+
+use tier_store::label::LabelState;
+use tier_store::open::OpenOptions;
+
+use crate::cli::Activate;
+use crate::config::Config;
+use crate::exit::{ExitCode, Failure};
+use crate::volume::assemble::{AssembleError, assemble};
+use crate::volume::discover::{Found, Scan, scan, scan_claimed};
+use crate::volume::settle;
+
+/// Brings volumes up, without counting or moving.
+pub fn activate(config: &Config, what: &Activate) -> Result<ExitCode, Failure> {
+    crate::run::harden()?;
+    let _turn = take_turn(config)?;
+    let found = look(config)?;
+    let mut worst = None;
+    for name in &what.names {
+        if found.volume(name).is_none() {
+            let error = AssembleError::NotFound(name.clone());
+            worst = Some(tell(name, Failure::new(ExitCode::NotFound, error)));
+        }
+    }
+    let mut up = 0_u32;
+    for ((name, _), members) in &found.volumes {
+        let wanted = what.names.is_empty() || what.names.contains(name);
+        if !wanted || (what.ready_only && !is_ready(members)) {
+            continue;
+        }
+        match assemble(members, &OpenOptions::default()) {
+            Ok(assembled) => {
+                up += 1;
+                let device = assembled.activated.link.display().to_string();
+                tracing::info!(volume = name, device, how = ?assembled.activated.how, "volume is up");
+            }
+            // A daemon that serves it has brought it up.
+            Err(AssembleError::Held { .. }) => up += 1,
+            Err(error) => worst = Some(tell(name, failure(error))),
+        }
+    }
+    Ok(outcome(up, worst))
+}
+
+/// Leaves nothing parked.
+pub fn settle(config: &Config) -> Result<ExitCode, Failure> {
+    crate::run::harden()?;
+    let _turn = take_turn(config)?;
+    let mut worst = None;
+    let mut settled = 0_u32;
+    for ((name, _), members) in &scan_claimed()?.volumes {
+        match settle_one(name, members) {
+            Ok(()) => settled += 1,
+            Err(failure) => worst = Some(tell(name, failure)),
+        }
+    }
+    Ok(outcome(settled, worst))
+}
+
+/// Waits until no other of these commands runs: udev calls `activate` once for each member that
+/// appears. The lock lies beside the socket, and ends with the process.
+fn take_turn(config: &Config) -> Result<File, Failure> {
+    let directory = config.daemon.socket.parent().unwrap_or(Path::new("/run"));
+    let path = directory.join("boot.lock");
+    let failed = |source: std::io::Error| {
+        let text = format!("cannot lock {}: {source}", path.display());
+        Failure::new(Failure::from(source).code(), text)
+    };
+    std::fs::create_dir_all(directory).map_err(failed)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path);
+    let file = file.map_err(failed)?;
+    file.lock().map_err(failed)?;
+    Ok(file)
+}
+
+fn settle_one(name: &str, members: &[Found]) -> Result<(), Failure> {
+    if !settle::is_running(members).map_err(failure)? {
+        return Ok(());
+    }
+    let mut assembled = match assemble(members, &OpenOptions::default()) {
+        Ok(assembled) => assembled,
+        // A daemon serves it; it settles its moves itself.
+        Err(AssembleError::Held { .. }) => return Ok(()),
+        Err(error) => return Err(failure(error)),
+    };
+    let report = settle::settle(&mut assembled)
+        .map_err(|error| Failure::new(ExitCode::DeviceFailed, error))?;
+    for (id, kept) in &report.ended {
+        tracing::info!(volume = name, id = id.0, ?kept, "a move was ended");
+    }
+    match report.failed.into_iter().next() {
+        None => Ok(()),
+        Some((id, error)) => Err(Failure::new(
+            ExitCode::DeviceFailed,
+            format!("move {id} could not be ended: {error}"),
+        )),
+    }
+}
+
+fn look(config: &Config) -> Result<Scan, Failure> {
+    let found = scan(&config.daemon.scan)?;
+    for error in &found.unusable {
+        tracing::warn!(%error, "a label cannot be used");
+    }
+    Ok(found)
+}
+
+/// Whether all members are here, and the volume's creation has come to its end.
+fn is_ready(members: &[Found]) -> bool {
+    let all = |found: &Found| members.len() >= usize::from(found.label.member_count);
+    members.first().is_some_and(all)
+        && members
+            .iter()
+            .any(|found| found.label.state == LabelState::Whole)
+}
+
+fn tell(volume: &str, failure: Failure) -> Failure {
+    tracing::error!(volume, error = failure.message(), "volume failed");
+    failure
+}
+
+fn outcome(done: u32, worst: Option<Failure>) -> ExitCode {
+    match worst {
+        None => ExitCode::Done,
+        Some(_) if done > 0 => ExitCode::Partial,
+        Some(failure) => failure.code(),
+    }
+}
+
+/// With which code a failed start ends.
+fn failure(error: AssembleError) -> Failure {
+    use tier_store::refusal::OpenError;
+    let code = match &error {
+        AssembleError::NotFound(_) => ExitCode::NotFound,
+        AssembleError::Held { .. } => ExitCode::InUse,
+        AssembleError::Backend(crate::backend::BackendError::Unavailable { .. }) => {
+            ExitCode::KernelFeature
+        }
+        AssembleError::Store(
+            OpenError::ActedOn { .. }
+            | OpenError::Split { .. }
+            | OpenError::Behind { .. }
+            | OpenError::Missing { .. },
+        ) => ExitCode::MetadataRefused,
+        AssembleError::Store(_) | AssembleError::Name(_) => ExitCode::MetadataUnreadable,
+        AssembleError::Device(_) | AssembleError::Backend(_) | AssembleError::Twice { .. } => {
+            ExitCode::DeviceFailed
+        }
+    };
+    Failure::new(code, error)
+}

@@ -1,0 +1,305 @@
+//! Creating a volume.
+//!
+//! Owns: the order: everything is checked before anything is written; members are claimed before
+//! labels are written; a failure gives them free again.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tier_core::units::{Bytes, RegionSize};
+use tier_core::volume::Profile;
+use tier_store::create::{NewMember, NewVolume};
+use tier_store::device::DeviceDisk;
+use tier_store::label::{self, LabelState};
+use tier_store::layout::{self, Candidate};
+use tier_store::open::OpenOptions;
+use tier_store::steps::Steps;
+use tier_store::store::Store;
+use tier_sys::block::Access;
+use tier_wire::{CreateVolume, ErrorBody, ErrorKind, Overwrite, VolumeChange};
+
+use super::Manager;
+use super::error::{chain, internal, no_volume, of_backend, of_device};
+use super::life::{change, running};
+use crate::api::control::Answer;
+use crate::backend::dm::DmBackend;
+use crate::backend::{Layout, MemberDevice};
+use crate::member::{self, Facts, Force, MemberError, Requirements};
+use crate::volume::view;
+
+/// A volume that has passed every check.
+struct Checked {
+    members: Vec<Facts>,
+    new: NewVolume,
+}
+
+impl Manager {
+    pub(super) async fn create_volume(&self, request: CreateVolume) -> Answer<VolumeChange> {
+        let _changing = self.changing.lock().await;
+        self.refuse_existing(&request).await?;
+        let headroom = self.config.policy.headroom;
+        let asked = request.clone();
+        let checked = tokio::task::spawn_blocking(move || check(&asked, headroom))
+            .await
+            .map_err(|error| internal(&error))??;
+        let overwrites: Vec<Overwrite> = checked.members.iter().filter_map(overwrites).collect();
+        if request.dry_run {
+            let volume = view::planned(request.name, &checked.new, &checked.members);
+            return Ok(VolumeChange {
+                overwrites,
+                ..change(true, volume, Vec::new())
+            });
+        }
+        let (name, paths) = (
+            request.name,
+            checked
+                .members
+                .iter()
+                .map(|m| m.path.clone())
+                .collect::<Vec<_>>(),
+        );
+        tokio::task::spawn_blocking(move || write(&checked))
+            .await
+            .map_err(|error| internal(&error))??;
+        let members = crate::volume::discover::look_at(&paths).map_err(|error| internal(&error))?;
+        self.serve(members, OpenOptions::default()).await?;
+        let served = self
+            .asker(name.as_str())
+            .await
+            .ok_or_else(|| no_volume(name.as_str()))?;
+        Ok(VolumeChange {
+            overwrites,
+            ..change(false, running(&served).await?, Vec::new())
+        })
+    }
+
+    async fn refuse_existing(&self, request: &CreateVolume) -> Answer<()> {
+        if self.found(&request.name).await.is_err() {
+            return Ok(());
+        }
+        Err(ErrorBody::new(
+            ErrorKind::Exists,
+            format!("there is a volume {} already", request.name),
+        )
+        .with_hint("choose another name; `tierctl volume list` shows those that are taken"))
+    }
+}
+
+fn overwrites(member: &Facts) -> Option<Overwrite> {
+    let signature = member.signature.as_ref()?;
+    Some(Overwrite {
+        path: member.path.display().to_string(),
+        signature: signature.to_string(),
+    })
+}
+
+/// Looks at the devices that were asked for, and refuses those that cannot be members.
+fn inspect(request: &CreateVolume) -> Answer<Vec<Facts>> {
+    let force = if request.force {
+        Force::DestroyContent
+    } else {
+        Force::No
+    };
+    // Which size is too small, and which blocks are too large, follows from the layout.
+    let requirements = Requirements {
+        minimum: Bytes(0),
+        block: None,
+        force,
+    };
+    let mut members = Vec::with_capacity(request.members.len());
+    for asked in &request.members {
+        let facts = member::probe(Path::new(&asked.path)).map_err(|error| of_member(&error))?;
+        refuse_labelled(&facts.path)?;
+        member::check(&facts, requirements).map_err(|error| of_member(&error))?;
+        members.push(facts);
+    }
+    member::check_together(&members).map_err(|error| of_member(&error))?;
+    Ok(members)
+}
+
+/// A member of a volume is never overwritten, whatever is forced: that volume is destroyed first.
+fn refuse_labelled(path: &Path) -> Answer<()> {
+    let disk = DeviceDisk::open(path, Access::ReadOnly).map_err(|error| of_device(&error))?;
+    let copies = label::read(&disk);
+    if copies.is_absent() {
+        return Ok(());
+    }
+    let device = path.display().to_string();
+    let body = match copies.newest(&device) {
+        // Nobody was ever given a volume whose creation was cut off.
+        Ok(label) if label.state == LabelState::Creating => return Ok(()),
+        Ok(label) => ErrorBody::new(
+            ErrorKind::Foreign,
+            format!(
+                "{device} is member {} of volume {} already",
+                label.index, label.name
+            ),
+        )
+        .with_hint(format!(
+            "destroy that volume first: `tierctl volume destroy {}`",
+            label.name
+        )),
+        Err(error) => ErrorBody::new(ErrorKind::Foreign, error.to_string()).with_hint(
+            "it was a member of a volume; `tierctl check` says more, `wipefs` and `dd` erase it",
+        ),
+    };
+    Err(body.with_device(device))
+}
+
+/// What a refused device is for a client.
+fn of_member(error: &MemberError) -> ErrorBody {
+    let kind = match error {
+        MemberError::Device(device) => return of_device(device),
+        MemberError::NotBlockDevice { .. }
+        | MemberError::SameDevice { .. }
+        | MemberError::PartitionOfOther { .. } => ErrorKind::Invalid,
+        MemberError::InUse { .. } | MemberError::Busy { .. } => ErrorKind::Busy,
+        MemberError::Signature { .. } => ErrorKind::Foreign,
+        MemberError::ReadOnly { .. }
+        | MemberError::TooSmall { .. }
+        | MemberError::BlockSize { .. } => ErrorKind::Unfit,
+        MemberError::NoBlkid { .. } | MemberError::NoWipefs { .. } => ErrorKind::Unsupported,
+        MemberError::System { .. } | MemberError::Blkid { .. } | MemberError::Wipefs { .. } => {
+            ErrorKind::Io
+        }
+    };
+    ErrorBody::new(kind, chain(error))
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the configuration keeps the headroom within 0 and 0.9"
+)]
+fn check(request: &CreateVolume, headroom: f64) -> Answer<Checked> {
+    let name = tier_store::words::VolumeName::new(request.name.as_str())
+        .map_err(|error| ErrorBody::new(ErrorKind::Invalid, error.to_string()))?;
+    // The name must also do for device-mapper.
+    request
+        .name
+        .as_str()
+        .parse::<crate::backend::VolumeName>()
+        .map_err(|error| ErrorBody::new(ErrorKind::Invalid, error.to_string()))?;
+    let region_size = match request.region_bytes {
+        None => RegionSize::MIN,
+        Some(bytes) => RegionSize::new(Bytes(bytes))
+            .map_err(|error| ErrorBody::new(ErrorKind::Invalid, error.to_string()))?,
+    };
+    let members = inspect(request)?;
+    let classes: Vec<_> = request
+        .members
+        .iter()
+        .zip(&members)
+        .map(|(asked, found)| asked.class.map_or(found.class, view::core_class))
+        .collect();
+    let candidates: Vec<Candidate> = members
+        .iter()
+        .zip(&classes)
+        .map(|(found, class)| Candidate {
+            device: found.path.display().to_string(),
+            class: *class,
+            device_bytes: found.size,
+            // The kernel has no larger blocks than that.
+            block_bytes: u32::try_from(found.logical_block.0).unwrap_or(u32::MAX),
+        })
+        .collect();
+    let mut planned = layout::plan(&candidates, region_size, (headroom * 100.0).round() as u8)
+        .map_err(|error| ErrorBody::new(ErrorKind::Unfit, error.to_string()))?;
+    if let Some(wanted) = request.block_bytes {
+        planned.block_bytes = block_bytes(wanted, planned.block_bytes)?;
+    }
+    let profiles = classes
+        .into_iter()
+        .map(|class| NewMember {
+            class,
+            profile: Profile::typical(class),
+        })
+        .collect();
+    Ok(Checked {
+        members,
+        new: NewVolume {
+            name,
+            region_size,
+            members: profiles,
+            layout: planned,
+        },
+    })
+}
+
+/// Device-mapper shows the largest block size of its targets, and no larger one (rule 13).
+fn block_bytes(wanted: u64, largest: u32) -> Answer<u32> {
+    match u32::try_from(wanted) {
+        Ok(wanted) if wanted == largest => Ok(wanted),
+        _ => Err(ErrorBody::new(
+            ErrorKind::Unfit,
+            format!(
+                "a volume of these members has blocks of {largest} bytes, and cannot show {wanted}"
+            ),
+        )
+        .with_hint("leave the block size out, or choose members that have it")),
+    }
+}
+
+/// Claims the members and writes labels and metadata. Gives the members free in any case: serving
+/// claims them again, by the labels that it finds.
+fn write(checked: &Checked) -> Answer<()> {
+    for member in checked
+        .members
+        .iter()
+        .filter(|member| member.signature.is_some())
+    {
+        member::erase::erase(&member.path).map_err(|error| of_member(&error))?;
+    }
+    let layout = provisional_layout(checked)?;
+    let mut backend = DmBackend::new(layout).map_err(|error| of_backend(&error))?;
+    let written = backend
+        .claim_members()
+        .map_err(|error| of_backend(&error))
+        .and_then(|()| create(checked, &backend));
+    let released = backend
+        .release_members()
+        .map_err(|error| of_backend(&error));
+    written.and(released)
+}
+
+fn create(checked: &Checked, backend: &DmBackend) -> Answer<()> {
+    let mut disks: Vec<tier_store::storage::Disk> = Vec::new();
+    for (member, device) in checked.members.iter().zip(&backend.layout().members) {
+        let area = backend
+            .area_path(device.index)
+            .map_err(|error| of_backend(&error))?;
+        let name = member.path.display().to_string();
+        let disk = DeviceDisk::open_window(&area, Access::Exclusive, &name, member.size.0)
+            .map_err(|error| of_device(&error))?;
+        disks.push(Arc::new(disk));
+    }
+    Store::create(&checked.new, &disks, Steps::none())
+        .map(drop)
+        .map_err(|error| ErrorBody::new(ErrorKind::Io, chain(&error)))
+}
+
+/// The layout by which members are claimed before the volume has an id.
+fn provisional_layout(checked: &Checked) -> Answer<Layout> {
+    let planned = &checked.new.layout;
+    let members = checked
+        .members
+        .iter()
+        .zip(&planned.members)
+        .zip(0_u16..)
+        .map(|((found, layout), index)| MemberDevice {
+            index: tier_core::units::MemberIndex(index),
+            path: found.path.clone(),
+            number: found.number,
+            data_start: layout.data_start,
+            regions: layout.regions,
+        });
+    let name = checked.new.name.as_str().parse();
+    Ok(Layout {
+        volume: uuid::Uuid::new_v4(),
+        name: name.map_err(|error| internal(&error))?,
+        region_size: checked.new.region_size,
+        regions: planned.regions,
+        block_bytes: Bytes(u64::from(planned.block_bytes)),
+        members: members.collect(),
+    })
+}

@@ -1,0 +1,97 @@
+//! From what went wrong inside to what a client is told: kind, sentence, hint, device, errno.
+
+use tier_store::refusal::OpenError;
+use tier_sys::block::BlockError;
+use tier_wire::{ErrorBody, ErrorKind};
+
+use crate::backend::BackendError;
+use crate::volume::assemble::AssembleError;
+
+/// An error with all its causes in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+/// An error that says nothing to a client but its text.
+pub(super) fn internal(error: &dyn std::error::Error) -> ErrorBody {
+    ErrorBody::new(ErrorKind::Internal, chain(error))
+}
+
+/// Something that does not exist.
+pub(super) fn no_volume(name: &str) -> ErrorBody {
+    ErrorBody::new(ErrorKind::NotFound, format!("there is no volume {name}"))
+        .with_hint("`tierctl volume list` shows the volumes that were found")
+}
+
+/// A volume that would have to run for this.
+pub(super) fn not_running(name: &str) -> ErrorBody {
+    ErrorBody::new(
+        ErrorKind::Unavailable,
+        format!("volume {name} does not run"),
+    )
+    .with_hint(format!("start it with `tierctl volume start {name}`"))
+}
+
+/// What a failed start is for a client.
+pub(crate) fn to_body(error: &AssembleError) -> ErrorBody {
+    match error {
+        AssembleError::NotFound(_) => ErrorBody::new(ErrorKind::NotFound, chain(error)),
+        AssembleError::Twice { .. } => ErrorBody::new(ErrorKind::Degraded, chain(error)),
+        AssembleError::Name(_) => ErrorBody::new(ErrorKind::Damaged, chain(error)),
+        AssembleError::Held { .. } => ErrorBody::new(ErrorKind::Busy, chain(error)),
+        AssembleError::Backend(backend) => of_backend(backend),
+        AssembleError::Device(device) => of_device(device),
+        AssembleError::Store(store) => of_store(store),
+    }
+}
+
+/// What a failure of the backend is for a client.
+pub(super) fn of_backend(error: &BackendError) -> ErrorBody {
+    let kind = match error {
+        BackendError::Unavailable { .. } => ErrorKind::Unsupported,
+        BackendError::InUse { .. } => ErrorKind::Busy,
+        BackendError::Kernel { source, .. } if source.raw_os_error() == Some(libc::EBUSY) => {
+            ErrorKind::Busy
+        }
+        BackendError::HoldTimedOut { .. } => ErrorKind::Timeout,
+        BackendError::Foreign { .. } => ErrorKind::Foreign,
+        BackendError::Mismatch { .. } | BackendError::Layout(_) => ErrorKind::Damaged,
+        BackendError::NotRunning { .. } => ErrorKind::Unavailable,
+        _ => ErrorKind::Io,
+    };
+    ErrorBody::new(kind, chain(error)).with_errno(error.errno())
+}
+
+/// What a failure of a device is for a client.
+pub(super) fn of_device(error: &BlockError) -> ErrorBody {
+    let kind = match error.errno() {
+        Some(libc::EBUSY) => ErrorKind::Busy,
+        Some(libc::EPERM | libc::EACCES) => ErrorKind::Denied,
+        Some(libc::ENOENT | libc::ENXIO | libc::ENODEV) => ErrorKind::NotFound,
+        _ => ErrorKind::Io,
+    };
+    ErrorBody::new(kind, chain(error)).with_errno(error.errno())
+}
+
+fn of_store(error: &OpenError) -> ErrorBody {
+    let kind = match error {
+        OpenError::NoDevices => ErrorKind::NotFound,
+        OpenError::Missing { .. } | OpenError::Split { .. } | OpenError::Behind { .. } => {
+            ErrorKind::Degraded
+        }
+        OpenError::OtherVolume { .. } | OpenError::SameMember { .. } => ErrorKind::Foreign,
+        OpenError::NotWritable { .. } | OpenError::NoLabelWritable { .. } => ErrorKind::Io,
+        _ => ErrorKind::Damaged,
+    };
+    ErrorBody::new(kind, chain(error))
+}

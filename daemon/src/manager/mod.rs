@@ -1,0 +1,150 @@
+//! All volumes of the machine: which run, and how they are made, started, stopped and destroyed.
+//!
+//! Owns: the list of running volumes, and the API's answers. Invariants: changes to the list are
+//! made one at a time; a change that fails leaves everything as it was; ending the manager ends
+//! the loops and changes nothing in the kernel (rule 12).
+
+mod answer;
+mod create;
+mod error;
+mod life;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::Mutex;
+
+use crate::config::Config;
+use crate::volume::assemble::{Assembled, assemble};
+use crate::volume::discover::{Found, scan};
+use crate::volume::handle::{Asker, VolumeHandle};
+use tier_store::open::OpenOptions;
+
+pub(crate) use self::error::to_body;
+
+/// All volumes of the machine.
+pub struct Manager {
+    config: Config,
+    since: Instant,
+    running: Mutex<BTreeMap<String, VolumeHandle>>,
+    /// Held while the set of volumes changes: a volume is not created and destroyed at once.
+    changing: Mutex<()>,
+    problems: std::sync::Mutex<Vec<String>>,
+}
+
+/// How starting what was found went.
+#[derive(Debug, Default)]
+pub struct Started {
+    /// Volumes that are served now.
+    pub volumes: Vec<String>,
+    /// Volumes that are not, and why.
+    pub failed: Vec<(String, tier_wire::ErrorBody)>,
+}
+
+impl Manager {
+    /// A manager of no volumes yet.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            since: Instant::now(),
+            running: Mutex::default(),
+            changing: Mutex::default(),
+            problems: std::sync::Mutex::default(),
+        }
+    }
+
+    /// Serves every volume that is found on the machine's devices.
+    pub async fn start_all(&self) -> Started {
+        let mut started = Started::default();
+        let _changing = self.changing.lock().await;
+        for members in self.scan().await {
+            let Some(name) = members.first().map(|found| found.label.name.to_string()) else {
+                continue;
+            };
+            match self.serve(members, OpenOptions::default()).await {
+                Ok(()) => started.volumes.push(name),
+                Err(body) => {
+                    tracing::error!(volume = name, "{body}");
+                    started.failed.push((name, body));
+                }
+            }
+        }
+        self.note_problems(&started);
+        started
+    }
+
+    fn note_problems(&self, started: &Started) {
+        let mut problems = self
+            .problems
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        *problems = started
+            .failed
+            .iter()
+            .map(|(name, body)| format!("volume {name} was not started: {body}"))
+            .collect();
+    }
+
+    /// The members of each volume on the machine's devices.
+    async fn scan(&self) -> Vec<Vec<Found>> {
+        let admitted = self.config.daemon.scan.clone();
+        let found = tokio::task::spawn_blocking(move || scan(&admitted)).await;
+        match found {
+            Ok(Ok(found)) => {
+                for error in &found.unusable {
+                    tracing::warn!(%error, "a label cannot be used");
+                }
+                found.volumes.into_values().collect()
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "block devices cannot be listed");
+                Vec::new()
+            }
+            Err(error) => {
+                tracing::error!(%error, "the scan for labels died");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Brings a volume up and serves it.
+    async fn serve(
+        &self,
+        members: Vec<Found>,
+        options: OpenOptions,
+    ) -> Result<(), tier_wire::ErrorBody> {
+        let assembled = tokio::task::spawn_blocking(move || assemble(&members, &options))
+            .await
+            .map_err(|error| error::internal(&error))?
+            .map_err(|error| to_body(&error))?;
+        self.serve_assembled(assembled).await
+    }
+
+    async fn serve_assembled(&self, assembled: Assembled) -> Result<(), tier_wire::ErrorBody> {
+        let name = assembled.store.facts().name.to_string();
+        if !assembled.recovery.is_clean() {
+            tracing::warn!(volume = name, recovery = ?assembled.recovery, "the start had to mend");
+        }
+        let handle = crate::volume::start::serve(assembled, &self.config)
+            .map_err(|error| error::internal(&error))?;
+        tracing::info!(volume = name, device = %handle.info.link.display(), "volume is served");
+        self.running.lock().await.insert(name, handle);
+        Ok(())
+    }
+
+    /// A way to ask a running volume.
+    async fn asker(&self, name: &str) -> Option<Asker> {
+        self.running.lock().await.get(name).map(VolumeHandle::asker)
+    }
+
+    /// Ends every loop. Volumes go on without it.
+    pub async fn end(self: Arc<Self>) {
+        let running = std::mem::take(&mut *self.running.lock().await);
+        for (name, handle) in running {
+            handle.end().await;
+            tracing::info!(volume = name, "volume is left running");
+        }
+    }
+}

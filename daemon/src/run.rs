@@ -1,0 +1,94 @@
+//! `tierd run`: the daemon.
+//!
+//! Owns: the life of the process, from its locks to its end. SIGTERM and SIGINT end it and leave
+//! every volume running.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::api::{ControlSocket, Deadlines, SocketError, router, serve};
+use crate::config::Config;
+use crate::exit::{ExitCode, Failure};
+use crate::manager::Manager;
+use crate::notify::{Heartbeat, Notifier};
+
+/// Between two beats of the heart.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// Runs the daemon until it is told to end.
+pub fn run(config: Config) -> Result<ExitCode, Failure> {
+    harden()?;
+    let metrics = crate::metrics::install().map_err(|e| Failure::new(ExitCode::Internal, e))?;
+    let heartbeat = Heartbeat::default();
+    let notifier = Notifier::start(heartbeat.clone())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let socket = ControlSocket::bind(&config.daemon.socket).map_err(socket_failure)?;
+        let manager = Arc::new(Manager::new(config));
+        let started = manager.start_all().await;
+        notifier.status(status_line(&started));
+        notifier.ready();
+        tokio::spawn(beat(heartbeat));
+        let api = router(Arc::clone(&manager), metrics, Deadlines::default());
+        serve(socket, api, told_to_end()?).await?;
+        notifier.stopping();
+        manager.end().await;
+        Ok(ExitCode::Done)
+    })
+}
+
+/// What a process that holds devices has to be: its memory stays in memory, since the device that
+/// it holds may carry the swap, and the kernel lets it allocate without waiting for I/O that only
+/// it can finish (`prctl(2)`, `PR_SET_IO_FLUSHER`). Threads inherit the second from here.
+pub fn harden() -> Result<(), Failure> {
+    let lacking = |what: &str, error: std::io::Error| {
+        Failure::new(
+            ExitCode::Permission,
+            format!("cannot {what} ({error}); tierd needs root"),
+        )
+    };
+    tier_sys::memory::lock_all().map_err(|error| lacking("lock the daemon's memory", error))?;
+    tier_sys::process::set_io_flusher().map_err(|error| lacking("become an I/O flusher", error))
+}
+
+async fn beat(heartbeat: Heartbeat) {
+    let mut timer = tokio::time::interval(BEAT);
+    loop {
+        timer.tick().await;
+        heartbeat.beat();
+    }
+}
+
+/// Completes when the process is told to end.
+fn told_to_end() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("told to end by SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("told to end by SIGINT"),
+        }
+    })
+}
+
+fn socket_failure(error: SocketError) -> Failure {
+    let code = match &error {
+        SocketError::InUse { .. } => ExitCode::InUse,
+        _ => ExitCode::Internal,
+    };
+    Failure::new(code, error)
+}
+
+fn status_line(started: &crate::manager::Started) -> String {
+    let served = started.volumes.join(", ");
+    match (started.volumes.len(), started.failed.len()) {
+        (0, 0) => "no volumes yet".to_owned(),
+        (_, 0) => format!("serving {served}"),
+        (0, failed) => format!("{failed} volumes could not be started; see the log"),
+        (_, failed) => format!("serving {served}; {failed} volumes could not be started"),
+    }
+}

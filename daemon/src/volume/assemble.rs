@@ -1,0 +1,192 @@
+//! From members to a volume: claim, recover, map.
+//!
+//! Owns: the order in which a volume is opened. Members are claimed first (their area devices are
+//! loaded), the store is opened on those with `O_EXCL` (which keeps a second daemon out), and only
+//! what the store then says is mapped. A volume that runs already is compared and adopted, never
+//! loaded again (rule 11). What fails here leaves a volume that did not run as it was, its members
+//! unclaimed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tier_core::units::{Bytes, MemberIndex};
+use tier_store::device::DeviceDisk;
+use tier_store::open::{OpenOptions, Recovery};
+use tier_store::refusal::OpenError;
+use tier_store::storage::Disk;
+use tier_store::store::Store;
+use tier_sys::block::{Access, BlockError};
+
+use super::discover::Found;
+use crate::backend::dm::{Activated, DmBackend};
+use crate::backend::{BackendError, Layout, MemberDevice, NameError};
+use crate::stop_point;
+
+/// A volume that runs, with its store open and nobody deciding yet.
+pub(crate) struct Assembled {
+    /// Its tables.
+    pub(crate) backend: DmBackend,
+    /// Its labels and metadata.
+    pub(crate) store: Store,
+    /// What the start found and mended.
+    pub(crate) recovery: Recovery,
+    /// What the kernel holds.
+    pub(crate) activated: Activated,
+    /// Where each member is.
+    pub(crate) paths: Vec<(MemberIndex, PathBuf)>,
+}
+
+/// Why a volume could not be brought up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AssembleError {
+    /// No device carries a label of such a volume.
+    #[error(
+        "no device carries a label of volume {0}; `tierctl volume list` shows those that were found"
+    )]
+    NotFound(String),
+    /// Two devices carry the same member's label.
+    #[error(
+        "{} and {} both say that they are member {member} of volume {volume}: one is a copy of the \
+         other; detach it, or exclude it by [daemon.scan] in the configuration",
+        first.display(), second.display()
+    )]
+    Twice {
+        /// Whose member.
+        volume: String,
+        /// Which.
+        member: MemberIndex,
+        /// One device.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// The name in the label cannot name a device.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The kernel's tables.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// Another process holds the volume's area devices.
+    #[error("another tierd holds volume {volume} ({source}); stop that one first")]
+    Held {
+        /// Which volume.
+        volume: String,
+        /// What the kernel said.
+        source: BlockError,
+    },
+    /// An area device could not be opened.
+    #[error(transparent)]
+    Device(#[from] BlockError),
+    /// The metadata could not be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+}
+
+/// How the kernel's layout follows from the members' labels.
+pub(crate) fn layout(members: &[Found]) -> Result<Layout, AssembleError> {
+    let Some(first) = members.first().map(|found| &found.label) else {
+        return Err(AssembleError::NotFound(String::new()));
+    };
+    for pair in members.windows(2) {
+        if let [one, other] = pair
+            && one.label.index == other.label.index
+        {
+            return Err(AssembleError::Twice {
+                volume: first.name.to_string(),
+                member: one.label.index,
+                first: one.path.clone(),
+                second: other.path.clone(),
+            });
+        }
+    }
+    let devices = members.iter().map(|found| MemberDevice {
+        index: found.label.index,
+        path: found.path.clone(),
+        number: found.number,
+        data_start: found.label.data_start,
+        regions: found.label.data_regions,
+    });
+    Ok(Layout {
+        volume: first.volume.0,
+        name: first.name.as_str().parse()?,
+        region_size: first.region_size,
+        regions: first.volume_regions,
+        block_bytes: Bytes(u64::from(first.volume_block_bytes)),
+        members: devices.collect(),
+    })
+}
+
+/// Claims the members, opens the store and maps the volume.
+pub(crate) fn assemble(
+    members: &[Found],
+    options: &OpenOptions,
+) -> Result<Assembled, AssembleError> {
+    let mut backend = DmBackend::new(layout(members)?)?;
+    let was_running = match backend.device_number() {
+        Ok(_) => true,
+        Err(BackendError::NotRunning { .. }) => false,
+        Err(error) => return Err(error.into()),
+    };
+    let opened = open_and_map(&mut backend, members, options);
+    if opened.is_err() && !was_running {
+        // The volume does not run, so nothing needs the claims; the first error is the one to tell.
+        if let Err(error) = backend.deactivate() {
+            tracing::warn!(%error, "members stay claimed after a failed start");
+        }
+    }
+    let (store, recovery, activated) = opened?;
+    let paths = members
+        .iter()
+        .map(|found| (found.label.index, found.path.clone()))
+        .collect();
+    Ok(Assembled {
+        backend,
+        store,
+        recovery,
+        activated,
+        paths,
+    })
+}
+
+fn open_and_map(
+    backend: &mut DmBackend,
+    members: &[Found],
+    options: &OpenOptions,
+) -> Result<(Store, Recovery, Activated), AssembleError> {
+    backend.claim_members()?;
+    let disks = open_areas(backend, members)?;
+    let (store, recovery) = Store::open(&disks, options)?;
+    stop_point::reach("start:recovered");
+    let activated = backend.activate(&store.state().extents)?;
+    Ok((store, recovery, activated))
+}
+
+/// Opens each member's area device as its only holder.
+pub(crate) fn open_areas(
+    backend: &DmBackend,
+    members: &[Found],
+) -> Result<Vec<Disk>, AssembleError> {
+    let mut disks: Vec<Disk> = Vec::with_capacity(members.len());
+    for found in members {
+        let area = backend.area_path(found.label.index)?;
+        let name = found.path.display().to_string();
+        let size = device_bytes(found)?;
+        let disk =
+            DeviceDisk::open_window(&area, Access::Exclusive, &name, size).map_err(|source| {
+                match source.errno() {
+                    Some(libc::EBUSY) => AssembleError::Held {
+                        volume: found.label.name.to_string(),
+                        source,
+                    },
+                    _ => source.into(),
+                }
+            })?;
+        disks.push(Arc::new(disk));
+    }
+    Ok(disks)
+}
+
+/// The size that the device has now; the store compares it with its label's.
+fn device_bytes(found: &Found) -> Result<u64, BlockError> {
+    Ok(tier_sys::block::BlockDevice::open(&found.path, Access::ReadOnly)?.size_bytes())
+}

@@ -1,0 +1,379 @@
+//! The run loop of one volume: wait for something, ask the engine, do what it says.
+//!
+//! Owns: the engine of a running volume and the threads that obey it. Invariants: every event
+//! passes through [`Runtime::step`], which records it first, so that a recording replays to the
+//! same commands; nothing here waits for a device. Ending the loop, however it ends, changes
+//! nothing in the kernel (rule 12).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use tier_core::command::{Command, MoveReport, Reply};
+use tier_core::engine::Engine;
+use tier_core::event::Event;
+use tier_core::units::{MoveId, Now, RegionSize, RequestId};
+use tier_core::volume::Member;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::flusher::Flusher;
+use super::history::History;
+use super::hold_stats::HoldStats;
+use super::kernel::{Job, KernelThread, Told};
+use super::metadata::MetadataThread;
+use super::recorder::Recorder;
+use super::sampler::Sampler;
+use super::watch::KernelWatch;
+use crate::metrics::VolumeMetrics;
+use crate::monitor::Monitor;
+use crate::monitor::load::WatchedMember;
+
+/// How often the loop looks at what does not tell of itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// Between samples.
+    pub(crate) sample: Duration,
+    /// Between ticks of the engine.
+    pub(crate) tick: Duration,
+    /// Between readings of the load.
+    pub(crate) monitor: Duration,
+    /// Between looks at the progress of moves under way. Their end and their failures are told by
+    /// device-mapper events; this is for what those might miss.
+    pub(crate) look: Duration,
+}
+
+/// What others may ask of a running volume.
+pub(crate) enum Ask {
+    /// Run this on the state and go on.
+    View(Box<dyn FnOnce(&Runtime) + Send>),
+    /// Give the engine an event that carries a request, and tell what became of it.
+    Request {
+        /// Makes the event from the number that the loop gives the request.
+        event: Box<dyn FnOnce(RequestId) -> Event + Send>,
+        /// Where the engine's answer goes.
+        answer: oneshot::Sender<Reply>,
+    },
+    /// End the loop, once the jobs under way are done.
+    End,
+}
+
+/// What the loop is made of when a volume has been brought up.
+pub(crate) struct Parts {
+    /// The engine, not yet started.
+    pub(crate) engine: Engine,
+    /// The thread that changes tables.
+    pub(crate) kernel: KernelThread,
+    /// What that thread tells.
+    pub(crate) told: mpsc::UnboundedReceiver<Told>,
+    /// The thread that owns the store.
+    pub(crate) metadata: MetadataThread,
+    /// The thread that flushes targets.
+    pub(crate) flusher: Flusher,
+    /// What the metadata and flush threads tell.
+    pub(crate) events: mpsc::UnboundedReceiver<Event>,
+    /// Tells when a move's device has something to say.
+    pub(crate) watch: KernelWatch,
+    /// Counts I/O.
+    pub(crate) sampler: Sampler,
+    /// The members' devices, for the monitor.
+    pub(crate) members: Vec<WatchedMember>,
+    /// Where events are recorded, if they are.
+    pub(crate) record: Option<PathBuf>,
+    /// The members, as the engine knows them.
+    pub(crate) known_members: Vec<Member>,
+    /// Foreground latency that moves must not push above; zero if it follows what is seen.
+    pub(crate) foreground_target_seconds: f64,
+    /// Bytes per second that moves may copy at most.
+    pub(crate) copy_limit_bytes_per_second: f64,
+    /// How often to look.
+    pub(crate) pace: Pace,
+    /// Size of a region of the volume.
+    pub(crate) region_size: RegionSize,
+    /// The volume's metrics.
+    pub(crate) metrics: VolumeMetrics,
+}
+
+/// A running volume.
+pub(crate) struct Runtime {
+    pub(super) parts: Parts,
+    pub(super) history: History,
+    pub(super) holds: HoldStats,
+    pub(super) served: super::served::Served,
+    monitor: Monitor,
+    recorder: Option<Recorder>,
+    requests: BTreeMap<RequestId, oneshot::Sender<Reply>>,
+    next_request: u64,
+    origin: Instant,
+    pub(super) problems: super::problems::Problems,
+}
+
+/// Something that the loop woke up for.
+enum Woken {
+    Told(Told),
+    Event(Event),
+    Ask(Ask),
+    Changed(Vec<MoveId>),
+    Hot(Vec<tier_core::event::HotRegion>),
+    Sample,
+    Tick,
+    Monitor,
+    Look,
+    /// Nobody is left who could ask; the daemon is stopping.
+    Orphaned,
+}
+
+struct Timers {
+    sample: Interval,
+    tick: Interval,
+    monitor: Interval,
+    look: Interval,
+}
+
+impl Timers {
+    fn new(pace: Pace) -> Self {
+        let every = |period: Duration| {
+            let mut timer = interval(period);
+            timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            timer
+        };
+        Self {
+            sample: every(pace.sample),
+            tick: every(pace.tick),
+            monitor: every(pace.monitor),
+            look: every(pace.look),
+        }
+    }
+}
+
+impl Runtime {
+    /// A loop over these parts. `None` only if the fixed bounds of the histograms were wrong.
+    pub(crate) fn new(parts: Parts) -> Option<Self> {
+        Some(Self {
+            parts,
+            history: History::default(),
+            holds: HoldStats::new()?,
+            served: super::served::Served::default(),
+            monitor: Monitor::default(),
+            recorder: None,
+            requests: BTreeMap::new(),
+            next_request: 1,
+            origin: Instant::now(),
+            problems: super::problems::Problems::default(),
+        })
+    }
+
+    /// Nanoseconds since the loop was made.
+    pub(super) fn now(&self) -> Now {
+        Now(u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// Runs until asked to end, or until nobody is left who could ask. `first` is the engine's
+    /// first event.
+    pub(crate) async fn run(mut self, first: Event, mut asks: mpsc::Receiver<Ask>) {
+        self.begin_recording();
+        self.step(first);
+        let mut timers = Timers::new(self.parts.pace);
+        loop {
+            match self.wait(&mut timers, &mut asks).await {
+                Woken::Told(told) => self.on_told(told),
+                Woken::Event(event) => self.step(event),
+                Woken::Ask(Ask::End) | Woken::Orphaned => break,
+                Woken::Ask(Ask::View(view)) => view(&self),
+                Woken::Ask(Ask::Request { event, answer }) => self.request(event, answer),
+                Woken::Changed(ids) => self.look(ids),
+                Woken::Hot(regions) => {
+                    for region in regions {
+                        self.step(Event::Hot(region));
+                    }
+                }
+                Woken::Sample => self.on_sample(),
+                Woken::Tick => self.step(Event::Tick),
+                Woken::Monitor => self.on_monitor(),
+                Woken::Look => self.look(self.copying()),
+            }
+        }
+        self.finish();
+    }
+
+    async fn wait(&mut self, timers: &mut Timers, asks: &mut mpsc::Receiver<Ask>) -> Woken {
+        let parts = &mut self.parts;
+        tokio::select! {
+            // What the kernel and the store tell goes first: a failed leg has writes parked.
+            biased;
+            Some(told) = parts.told.recv() => Woken::Told(told),
+            ids = parts.watch.changed() => Woken::Changed(ids),
+            Some(event) = parts.events.recv() => Woken::Event(event),
+            ask = asks.recv() => ask.map_or(Woken::Orphaned, Woken::Ask),
+            regions = parts.sampler.hot() => Woken::Hot(regions),
+            _ = timers.look.tick() => Woken::Look,
+            _ = timers.tick.tick() => Woken::Tick,
+            _ = timers.monitor.tick() => Woken::Monitor,
+            _ = timers.sample.tick() => Woken::Sample,
+        }
+    }
+
+    /// Gives the engine an event and carries out what it orders.
+    pub(super) fn step(&mut self, event: Event) {
+        let now = self.now();
+        if let Some(recorder) = &mut self.recorder {
+            match tier_core::record::encode(now, &event) {
+                Ok(line) => recorder.append(line),
+                Err(error) => tracing::error!(%error, "an event could not be recorded"),
+            }
+        }
+        for command in self.parts.engine.step(now, event) {
+            self.obey(command);
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        let taken = match command {
+            Command::AddLegs(adds) => self.ask_kernel(Job::AddLegs(adds)),
+            Command::DropLeg(drop) => self.ask_kernel(Job::DropLeg(drop)),
+            Command::SetMap { fold } => self.ask_kernel(Job::SetMap(fold)),
+            Command::FlushTargets(targets) => self.parts.flusher.ask(targets),
+            Command::Commit(commit) => self.parts.metadata.commit(commit),
+            Command::MarkActedOn(generation) => self.parts.metadata.mark(generation),
+            Command::SetHotThreshold(touches) => {
+                self.parts.sampler.set_threshold(touches);
+                return;
+            }
+            Command::Report(report) => return self.report(&report),
+            Command::Reply { request, reply } => return self.reply(request, reply),
+            Command::Warn(text) => {
+                tracing::warn!("{text}");
+                self.problems.note(text);
+                return;
+            }
+        };
+        if !taken {
+            self.problems
+                .note("a worker thread has died; restart tierd".to_owned());
+            tracing::error!("a worker thread has died; nothing more can be moved until a restart");
+        }
+    }
+
+    fn ask_kernel(&self, job: Job) -> bool {
+        self.parts.kernel.ask(job)
+    }
+
+    fn report(&mut self, report: &MoveReport) {
+        tracing::info!(
+            id = report.id.0,
+            first = report.first.0,
+            count = report.count,
+            from = %report.from,
+            to = %report.to,
+            stage = ?report.stage,
+            reason = ?report.reason,
+            error = report.error.as_deref(),
+            "move"
+        );
+        self.history.note(report, SystemTime::now());
+        let bytes = self.parts.region_size.bytes_of(report.count);
+        self.parts.metrics.moved(report, bytes);
+    }
+
+    fn reply(&mut self, request: RequestId, reply: Reply) {
+        if let Some(answer) = self.requests.remove(&request) {
+            // The asker may have gone; what was asked is done all the same.
+            let _ = answer.send(reply);
+        }
+    }
+
+    fn on_told(&mut self, told: Told) {
+        match told {
+            Told::Event(event) => self.step(event),
+            Told::Held(verb, hold) => {
+                self.holds.note(&hold);
+                self.parts.metrics.hold(verb, &hold);
+            }
+            Told::HoldFailed => self.holds.note_failed(),
+            Told::LookFailed(id, error) => {
+                tracing::warn!(id = id.0, %error, "cannot see how a move stands");
+            }
+        }
+    }
+
+    fn request(
+        &mut self,
+        event: Box<dyn FnOnce(RequestId) -> Event + Send>,
+        answer: oneshot::Sender<Reply>,
+    ) {
+        let request = RequestId(self.next_request);
+        self.next_request += 1;
+        self.requests.insert(request, answer);
+        self.step(event(request));
+    }
+
+    fn on_sample(&mut self) {
+        let now = self.now();
+        if let Some(samples) = self.parts.sampler.samples(now) {
+            self.parts.metrics.samples(&samples);
+            let parts = &self.parts;
+            self.served.note(&samples, |region| {
+                let home = parts.engine.map().home(region)?;
+                let mut members = parts.known_members.iter();
+                members
+                    .find(|member| member.index == home.member)
+                    .map(|member| member.class)
+            });
+            self.step(Event::Samples(samples));
+        }
+    }
+
+    fn on_monitor(&mut self) {
+        let now = self.now();
+        let latency = self.parts.sampler.latency();
+        match self.monitor.resources(now, &self.parts.members, &latency) {
+            Ok(Some(resources)) => {
+                self.parts.metrics.resources(&resources);
+                self.served.note_load(&resources);
+                self.step(Event::Resources(resources));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "the load of the machine cannot be read"),
+        }
+    }
+
+    /// The moves whose mirror is under way.
+    fn copying(&self) -> Vec<MoveId> {
+        let live = |stage| !matches!(stage, tier_core::command::Stage::Pending);
+        self.parts
+            .engine
+            .moves()
+            .filter(|one| live(one.stage))
+            .map(|one| one.id)
+            .collect()
+    }
+
+    fn look(&self, ids: Vec<MoveId>) {
+        if !ids.is_empty() && !self.parts.kernel.ask(Job::Look(ids)) {
+            tracing::error!("the kernel thread has died; moves are no longer watched");
+        }
+    }
+
+    fn begin_recording(&mut self) {
+        let Some(path) = &self.parts.record else {
+            return;
+        };
+        match Recorder::start(path) {
+            Ok(recorder) => self.recorder = Some(recorder),
+            Err(error) => {
+                let text = format!("events are not recorded to {}: {error}", path.display());
+                tracing::error!("{text}");
+                self.problems.note(text);
+            }
+        }
+    }
+
+    fn finish(self) {
+        self.parts.kernel.finish();
+        self.parts.metadata.finish();
+        self.parts.flusher.finish();
+        if let Some(recorder) = self.recorder {
+            recorder.finish();
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! From a volume that is mapped to one that is served: threads, sampler, loop.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use tier_core::engine::Engine;
+use tier_core::event::Event;
+use tier_core::units::{MemberIndex, Now};
+use tier_sys::block::{Access, BlockDevice, BlockError};
+use tokio::sync::mpsc;
+
+use super::assemble::Assembled;
+use super::flusher::Flusher;
+use super::handle::{Info, VolumeHandle};
+use super::kernel::KernelThread;
+use super::metadata::MetadataThread;
+use super::runtime::{Pace, Parts, Runtime};
+use super::sampler::{Counted, Sampler};
+use super::watch::KernelWatch;
+use crate::backend::BackendError;
+use crate::backend::dm::events::DmEvents;
+use crate::config::{Config, Intervals};
+use crate::metrics::VolumeMetrics;
+use crate::monitor::load::WatchedMember;
+
+/// Questions that may wait for the loop.
+const ASKS_MAX: usize = 64;
+
+/// Why a mapped volume could not be served. It stays mapped.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// A thread could not be made, or a descriptor not be watched.
+    #[error("a thread of the volume could not be started")]
+    Thread(#[from] io::Error),
+    /// A member could not be opened for flushing.
+    #[error(transparent)]
+    Member(#[from] BlockError),
+    /// The volume's device, or its events.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The name cannot be told to clients.
+    #[error(transparent)]
+    Name(#[from] tier_wire::NameError),
+    /// The histograms' fixed bounds are wrong.
+    #[error("internal error: the histogram of holds could not be made")]
+    Histogram,
+}
+
+/// Starts serving. Needs a tokio runtime.
+pub(crate) fn serve(assembled: Assembled, config: &Config) -> Result<VolumeHandle, StartError> {
+    let Assembled {
+        backend,
+        store,
+        recovery,
+        activated,
+        paths,
+    } = assembled;
+    let name = store.facts().name.to_string();
+    let state = store.state();
+    let layout = backend.layout().clone();
+    let members: Vec<_> = layout
+        .members
+        .iter()
+        .map(|member| (member.index, member.number))
+        .collect();
+
+    let info = Arc::new(Info {
+        name: name.parse()?,
+        facts: store.facts().clone(),
+        paths: paths.clone(),
+        link: activated.link.clone(),
+        discard: super::facts::takes_discard(backend.device_number()?),
+        mended: super::facts::mended(&recovery),
+    });
+    let mut flushed: BTreeMap<MemberIndex, BlockDevice> = BTreeMap::new();
+    for (member, path) in paths {
+        flushed.insert(member, BlockDevice::open(&path, Access::ReadWrite)?);
+    }
+    let counted = Counted {
+        dm_name: format!("tierd-{name}"),
+        device: backend.device_number()?,
+        regions: state.regions,
+        region_size: state.region_size,
+        members: members.clone(),
+    };
+    let policy = config.scaled_policy();
+    let (tell, told) = mpsc::unbounded_channel();
+    let (send, events) = mpsc::unbounded_channel();
+    let watch = KernelWatch::new(DmEvents::new(&layout)?)?;
+    let parts = Parts {
+        foreground_target_seconds: policy.foreground_target_seconds,
+        copy_limit_bytes_per_second: policy.copy_bytes_per_second_max,
+        engine: Engine::new(policy),
+        known_members: state.members.clone(),
+        kernel: KernelThread::start(Box::new(backend), tell, &name)?,
+        told,
+        metadata: MetadataThread::start(store, send.clone(), &name)?,
+        flusher: Flusher::start(flushed, send, &name)?,
+        events,
+        watch,
+        sampler: Sampler::start(&config.probe, counted, Now(0)),
+        members: members.into_iter().map(watched).collect(),
+        record: config.record.events.clone(),
+        pace: pace(config),
+        region_size: state.region_size,
+        metrics: VolumeMetrics::new(&name),
+    };
+    let runtime = Runtime::new(parts).ok_or(StartError::Histogram)?;
+    let (asks, inbox) = mpsc::channel(ASKS_MAX);
+    let first = Event::Started {
+        state,
+        adopted: activated.map.moves,
+    };
+    let task = tokio::spawn(runtime.run(first, inbox));
+    Ok(VolumeHandle::new(info, asks, task))
+}
+
+fn pace(config: &Config) -> Pace {
+    let Intervals {
+        sample,
+        monitor,
+        tick,
+        ..
+    } = config.intervals.scaled();
+    Pace {
+        sample,
+        tick,
+        monitor,
+        look: tick,
+    }
+}
+
+fn watched((member, device): (MemberIndex, tier_sys::block::DeviceNumber)) -> WatchedMember {
+    let device = crate::monitor::snapshot::DeviceNumber {
+        major: device.major,
+        minor: device.minor,
+    };
+    WatchedMember { member, device }
+}

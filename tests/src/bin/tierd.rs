@@ -1,0 +1,5 @@
+//! The daemon as the suites run it.
+
+fn main() -> tierd::exit::ExitCode {
+    tierd::program::main()
+}

@@ -1,0 +1,290 @@
+//! The daemon and its command, inside a guest.
+//!
+//! Owns: starting `tierd run` with a configuration of its own, asking it through `tierctl`, and
+//! ending it gently or not. Invariant: a daemon that a test started is dead when its handle is
+//! dropped; what the kernel holds stays. May not: reach into the daemon by any other way than its
+//! users have, but for the places at which it can be made to die.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::command::attempt;
+use crate::guest::Inside;
+
+/// How long the daemon may take until it answers, and until it ends.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is looked for meanwhile.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The programs under test.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// `tierd`, with what the feature `crash` adds.
+    pub tierd: PathBuf,
+    /// `tierctl`.
+    pub tierctl: PathBuf,
+}
+
+impl Programs {
+    /// The daemon at `tierd` (`env!("CARGO_BIN_EXE_tierd_under_test")` in a suite), and the
+    /// command that was built beside it.
+    ///
+    /// # Panics
+    /// When the command has not been built.
+    #[must_use]
+    pub fn beside(tierd: &str) -> Self {
+        let tierd = PathBuf::from(tierd);
+        let tierctl = tierd.with_file_name("tierctl");
+        assert!(
+            tierctl.exists(),
+            "{} is missing; run `cargo build`",
+            tierctl.display()
+        );
+        Self { tierd, tierctl }
+    }
+}
+
+/// How a daemon is to be started.
+#[derive(Debug)]
+pub struct Setting<'inside> {
+    inside: &'inside Inside,
+    programs: Programs,
+    config: String,
+    environment: Vec<(String, String)>,
+}
+
+impl<'inside> Setting<'inside> {
+    /// A daemon with time running a hundred times as fast, that moves nothing by itself, and looks
+    /// for labels on nbd devices only.
+    #[must_use]
+    pub fn new(inside: &'inside Inside, programs: Programs) -> Self {
+        let mut config = String::new();
+        let socket = "/run/tierd/tierd.sock";
+        let _ = write!(
+            config,
+            "[daemon]\nsocket = \"{socket}\"\n[daemon.scan]\ninclude = [\"/dev/nbd*\", \"/dev/sd*\", \"/dev/nvme*\"]\n\
+             [intervals]\nscale = 0.05\n[policy]\nenabled = false\n"
+        );
+        Self {
+            inside,
+            programs,
+            config,
+            environment: Vec::new(),
+        }
+    }
+
+    /// Replaces the configuration.
+    #[must_use]
+    pub fn config(mut self, config: &str) -> Self {
+        config.clone_into(&mut self.config);
+        self
+    }
+
+    /// Makes the daemon kill itself when it reaches the place `name` for the `n`-th time.
+    #[must_use]
+    pub fn die_at(self, name: &str, n: u32) -> Self {
+        self.environment("TIERD_STOP_AT", &format!("{name}#{n}"))
+    }
+
+    /// Makes the daemon cut the guest's power there instead.
+    #[must_use]
+    pub fn cut_power_at(self, name: &str, n: u32) -> Self {
+        let cut = std::env::var("TIER_GUEST_CUT").unwrap_or_default();
+        self.environment("TIERD_STOP_AT", &format!("{name}#{n}"))
+            .environment("TIERD_STOP_HOW", "hang")
+            .environment("TIERD_STOP_FILE", &cut)
+    }
+
+    /// Sets a variable of the daemon's environment.
+    #[must_use]
+    pub fn environment(mut self, key: &str, value: &str) -> Self {
+        self.environment.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Path of the configuration file, written.
+    fn config_file(&self) -> PathBuf {
+        let path = PathBuf::from("/run/tierd-test.toml");
+        std::fs::write(&path, &self.config).expect("configuration");
+        path
+    }
+
+    fn command(&self, what: &str) -> Command {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.inside.file("tierd.log"))
+            .expect("log of the daemon");
+        let mut command = Command::new(&self.programs.tierd);
+        command
+            .arg(what)
+            .arg("--config")
+            .arg(self.config_file())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("log of the daemon"))
+            .stderr(log);
+        command.envs(self.environment.iter().cloned());
+        command
+    }
+
+    /// Starts `tierd run` and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn run(&self) -> Daemon {
+        let mut daemon = self.spawn();
+        daemon.wait_until_it_answers();
+        daemon
+    }
+
+    /// Starts `tierd run` and returns at once.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn spawn(&self) -> Daemon {
+        let child = self.command("run").spawn().expect("tierd starts");
+        Daemon {
+            child,
+            programs: self.programs.clone(),
+            log: self.inside.file("tierd.log"),
+        }
+    }
+
+    /// Runs `tierd settle` to its end.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn settle(&self) -> ExitStatus {
+        self.command("settle")
+            .status()
+            .expect("tierd settle starts")
+    }
+
+    /// Runs `tierd activate` to its end.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn activate(&self) -> ExitStatus {
+        self.command("activate")
+            .status()
+            .expect("tierd activate starts")
+    }
+}
+
+/// A running `tierd run`.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+    programs: Programs,
+    log: PathBuf,
+}
+
+impl Daemon {
+    fn wait_until_it_answers(&mut self) {
+        let start = Instant::now();
+        while self.ctl(&["volume", "list", "--json"]).is_err() {
+            if let Some(status) = self.child.try_wait().expect("state of the daemon") {
+                panic!("tierd ended with {status}:\n{}", self.log());
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "tierd does not answer:\n{}",
+                self.log()
+            );
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// What the daemon has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Runs `tierctl`; `Err` holds what it complained of.
+    pub fn ctl(&self, arguments: &[&str]) -> Result<String, String> {
+        attempt(&self.programs.tierctl.display().to_string(), arguments)
+    }
+
+    /// Runs `tierctl`, which must succeed.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn must(&self, arguments: &[&str]) -> String {
+        self.ctl(arguments)
+            .unwrap_or_else(|why| panic!("{why}\n{}", self.log()))
+    }
+
+    /// Runs `tierctl --json` and reads what it printed.
+    ///
+    /// # Panics
+    /// When it fails, or prints no JSON.
+    pub fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        let mut all = arguments.to_vec();
+        all.push("--json");
+        serde_json::from_str(&self.must(&all)).expect("JSON of tierctl")
+    }
+
+    /// Creates a volume of these members, each with its class.
+    pub fn create(&self, name: &str, members: &[(&str, &Path)]) {
+        let members: Vec<String> = members
+            .iter()
+            .map(|(class, path)| format!("{}={class}", path.display()))
+            .collect();
+        let mut arguments = vec!["volume", "create", name, "--yes"];
+        arguments.extend(members.iter().map(String::as_str));
+        self.must(&arguments);
+    }
+
+    /// Whether the daemon has ended, and how.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("state of the daemon")
+    }
+
+    /// Waits until the daemon ends by itself.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn wait(&mut self) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.ended() {
+                return status;
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "tierd does not end:\n{}",
+                self.log()
+            );
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Tells the daemon to end (SIGTERM) and waits for it.
+    pub fn stop(mut self) -> ExitStatus {
+        let process = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).expect("pid"));
+        nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGTERM).expect("SIGTERM");
+        self.wait()
+    }
+
+    /// Kills the daemon (SIGKILL).
+    pub fn kill(mut self) {
+        self.child.kill().expect("SIGKILL");
+        self.child.wait().expect("end of the daemon");
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,65 @@
+//! A volume from creation to destruction, through the daemon and its command.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by it")]
+
+use std::path::Path;
+
+use tier_tests::command::run;
+use tier_tests::disk::Disk;
+use tier_tests::guest::Guest;
+use tier_tests::test_name;
+use tier_tests::tierd::{Programs, Setting};
+
+const TIERD: &str = env!("CARGO_BIN_EXE_tierd_under_test");
+
+#[test]
+fn a_volume_is_created_written_moved_stopped_and_started_again() {
+    Guest::uml(test_name!())
+        .phase(|guest| {
+            let fast = Disk::new(guest.file("fast.img"), 48 << 20).start();
+            let slow = Disk::new(guest.file("slow.img"), 96 << 20).start();
+            let daemon = Setting::new(guest, Programs::beside(TIERD)).run();
+            daemon.create("v", &[("nvme", fast.path()), ("hdd", slow.path())]);
+            let device = "/dev/tierd/v";
+            assert!(Path::new(device).exists());
+            run(
+                "fio",
+                &[
+                    "--name=w",
+                    "--filename=/dev/tierd/v",
+                    "--rw=write",
+                    "--bs=64k",
+                    "--size=100m",
+                    "--verify=crc32c",
+                    "--do_verify=0",
+                    "--direct=1",
+                    "--end_fsync=1",
+                ],
+            );
+            println!("{}", daemon.must(&["volume", "list"]));
+            println!("{}", daemon.must(&["status", "v"]));
+            println!(
+                "{}",
+                daemon.must(&["move", "v", "--regions", "60-63", "--to", "nvme", "--wait"])
+            );
+            println!("{}", daemon.must(&["moves", "v", "--history"]));
+            run(
+                "fio",
+                &[
+                    "--name=w",
+                    "--filename=/dev/tierd/v",
+                    "--rw=write",
+                    "--bs=64k",
+                    "--size=100m",
+                    "--verify=crc32c",
+                    "--verify_only",
+                    "--direct=1",
+                ],
+            );
+            daemon.must(&["volume", "stop", "v"]);
+            assert!(!Path::new(device).exists());
+            daemon.must(&["volume", "start", "v"]);
+            println!("{}", daemon.must(&["heat", "v"]));
+            println!("{}", daemon.log());
+        })
+        .run();
+}
