@@ -37,7 +37,7 @@ fn fragmented() -> VolumeState {
         first: VolumeRegion(region),
         count: 1,
         legs: Legs::from_slice(&[Leg {
-            member: MemberIndex(u16::from(region % 8 != 0)),
+            member: MemberIndex(u16::from(!region.is_multiple_of(8))),
             first: MemberRegion(REGIONS - 1 - region),
         }]),
     };

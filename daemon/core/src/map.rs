@@ -46,10 +46,7 @@ pub enum MapError {
 impl Map {
     /// The map that `extents` describe, for a volume of `regions` regions.
     pub fn new(regions: u32, extents: &[Extent]) -> Result<Self, MapError> {
-        let mut map = Self {
-            runs: BTreeMap::new(),
-            regions,
-        };
+        let mut runs: Vec<(u32, Run)> = Vec::new();
         let mut expected = 0_u32;
         for extent in extents {
             if extent.count == 0 || extent.legs.is_empty() {
@@ -62,15 +59,22 @@ impl Map {
                     found: extent.first,
                 });
             };
-            map.runs.insert(
-                extent.first.0,
-                Run {
-                    count: extent.count,
-                    legs: extent.legs.clone(),
-                },
-            );
-            map.join(extent.first.0);
             expected = end;
+            match runs.last_mut() {
+                Some((_, left)) if goes_on(&left.legs, left.count, &extent.legs) => {
+                    left.count += extent.count;
+                }
+                _ => {
+                    let legs = extent.legs.clone();
+                    runs.push((
+                        extent.first.0,
+                        Run {
+                            count: extent.count,
+                            legs,
+                        },
+                    ));
+                }
+            }
         }
         if expected != regions {
             return Err(MapError::NotCovered {
@@ -78,7 +82,11 @@ impl Map {
                 found: VolumeRegion(regions),
             });
         }
-        Ok(map)
+        // Collected, not inserted one by one: a tree made at once has full nodes.
+        Ok(Self {
+            runs: runs.into_iter().collect(),
+            regions,
+        })
     }
 
     /// Number of regions of the volume.

@@ -622,6 +622,7 @@ impl World {
 
     fn start_daemon(&mut self) {
         self.engine = Engine::new(config());
+        self.engine.set_full_check(true);
         self.recorded.clear();
         self.ordered.clear();
         self.engine.mutate(self.mutation);
