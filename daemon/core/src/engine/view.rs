@@ -230,7 +230,7 @@ impl Engine {
         }
     }
 
-    fn known(&self) -> Known<'_> {
+    pub(crate) fn known(&self) -> Known<'_> {
         let Policy {
             config,
             heat,

@@ -1,1 +1,90 @@
+use super::*;
+use crate::testing::{Shell, extent, leg, state};
+use crate::volume::VolumeState;
 
+fn shell(extents: Vec<Extent>) -> Shell {
+    let config = PolicyConfig {
+        move_bytes_max: 4 << 20,
+        ..PolicyConfig::default()
+    };
+    Shell::new(config, VolumeState { extents, ..state() }, Vec::new())
+}
+
+fn run(shell: &Shell, region: u32, most: u32, takes: impl Fn(u32) -> bool) -> (u32, u32) {
+    let known = shell.engine.known();
+    let run = known
+        .run_around(VolumeRegion(region), most, |region| takes(region.0))
+        .unwrap();
+    assert_eq!(run.home(), shell.engine.map().home(run.first));
+    (run.first.0, run.count)
+}
+
+#[test]
+fn a_run_ends_where_the_home_has_a_gap_where_it_is_refused_and_where_a_move_ends() {
+    let shell = shell(vec![extent(0, 10, leg(1, 0)), extent(10, 30, leg(1, 20))]);
+    assert_eq!(
+        run(&shell, 8, 9, |_| true),
+        (5, 4),
+        "four regions are one move's most"
+    );
+    assert_eq!(run(&shell, 8, 2, |_| true), (7, 2));
+    assert_eq!(
+        run(&shell, 8, 9, |region| region >= 8),
+        (8, 2),
+        "region 10 is elsewhere"
+    );
+    assert_eq!(run(&shell, 10, 9, |region| region != 12), (10, 2));
+    assert_eq!(
+        run(&shell, 39, 9, |region| region == 39),
+        (39, 1),
+        "the volume's end"
+    );
+    assert_eq!(run(&shell, 0, 9, |_| true), (0, 4));
+}
+
+#[test]
+fn headroom_is_kept_and_half_of_it_may_be_used_to_make_room() {
+    // The fast member has 20 regions, 19 of them used; the hard disk 25, 21 of them used.
+    let mut state = state();
+    state.members[1].regions = 25;
+    state.extents = vec![extent(0, 19, leg(0, 0)), extent(19, 21, leg(1, 0))];
+    let shell = Shell::new(PolicyConfig::default(), state, Vec::new());
+    let known = shell.engine.known();
+    assert_eq!(
+        (known.headroom(Class::Nvme), known.headroom(Class::Hdd)),
+        (2, 3)
+    );
+    assert_eq!(known.room(Class::Nvme), 0);
+    assert_eq!(
+        known.demotes_to(Class::Nvme),
+        Some((Class::Hdd, 2)),
+        "four free, two of them kept"
+    );
+    assert_eq!(known.demotes_to(Class::Hdd), None, "nothing is slower");
+}
+
+#[test]
+fn the_coldest_are_the_first_victims() {
+    let mut shell = shell(vec![extent(0, 4, leg(0, 0)), extent(4, 36, leg(1, 0))]);
+    shell.sample(0, 9, 0);
+    shell.sample(2, 3, 0);
+    let victims = shell.engine.known().victims(Class::Nvme);
+    let order: Vec<u32> = victims.iter().map(|victim| victim.region.0).collect();
+    assert_eq!(order, [1, 3, 2, 0]);
+}
+
+#[test]
+fn a_promotion_costs_what_the_requests_in_flight_wait_and_the_wear() {
+    let mut shell = shell(vec![extent(0, 40, leg(1, 0))]);
+    let price = |shell: &Shell| shell.engine.known().price(leg(1, 0), Class::Nvme);
+    let wear = PolicyConfig::default().wear_seconds_per_gib / 1024.0;
+    assert!(
+        (price(&shell).seconds - wear).abs() < 1e-9,
+        "idle members cost nothing but wear"
+    );
+    assert!(price(&shell).is_free());
+    shell.load(3.0, 8_000);
+    let loaded = price(&shell);
+    assert!((loaded.seconds - wear - 3.0 * loaded.device_seconds).abs() < 1e-3);
+    assert!(!loaded.is_free());
+}
