@@ -1,6 +1,7 @@
-//! Emulated machines: what they promise to the suites that need BPF, ublk, NVMe or systemd.
+//! Emulated machines: what they promise to the suites that need BPF, ublk, NVMe or udev.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
 
+use tier_tests::command::run;
 use tier_tests::guest::{Drive, Guest};
 use tier_tests::test_name;
 
@@ -12,6 +13,17 @@ fn drives_are_found_by_name_and_outlive_a_power_cut() {
         .until_cut(|guest| {
             let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
             assert!(release.starts_with("6.12."), "{release}");
+            run("udevadm", &["settle", "--timeout=60"]);
+            let links: Vec<_> = std::fs::read_dir("/dev/disk/by-id")
+                .unwrap()
+                .flatten()
+                .collect();
+            let by_serial = |name: &str| {
+                links
+                    .iter()
+                    .any(|link| link.file_name().to_string_lossy().ends_with(name))
+            };
+            assert!(by_serial("fast") && by_serial("slow"), "{links:?}");
             for (name, rotational, block) in [("fast", "0", "512"), ("slow", "1", "4096")] {
                 let node = guest.drive(name);
                 let sys = std::path::Path::new("/sys/block").join(node.file_name().unwrap());

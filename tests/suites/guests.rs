@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tier_tests::command::run;
@@ -110,21 +111,22 @@ fn a_kernel_that_dies_fails_the_test() {
 
 #[test]
 fn changes_below_etc_and_var_stay_in_the_guest() {
+    const FOLDERS: [&str; 4] = ["/etc", "/var/lib", "/run", "/tmp"];
+    // The scratch folder's name is no other test's, and no earlier run's.
+    let mark = |scratch: &Path, folder: &str| Path::new(folder).join(scratch.file_name().unwrap());
     let scratch = Guest::uml(test_name!())
-        .phase(|_guest| {
-            for folder in ["/etc", "/var/lib", "/run", "/tmp"] {
-                std::fs::write(format!("{folder}/tierd-guest-was-here"), "").unwrap();
+        .phase(|guest| {
+            for folder in FOLDERS {
+                std::fs::write(mark(guest.scratch(), folder), "").unwrap();
             }
         })
         .run();
-    if scratch.is_some() {
-        // A checkout in /tmp is not hidden from the guest, and so /tmp is not its own then.
-        let shared = std::env::current_dir().unwrap().starts_with("/tmp");
-        let own = ["/etc", "/var/lib", "/run", "/tmp"];
-        for folder in &own[..if shared { 3 } else { 4 }] {
-            let path = format!("{folder}/tierd-guest-was-here");
-            assert!(!std::path::Path::new(&path).exists(), "{path}");
-        }
+    let Some(scratch) = scratch else { return };
+    // A checkout in /tmp is not hidden from the guest, and so /tmp is not its own then.
+    let shared = std::env::current_dir().unwrap().starts_with("/tmp");
+    for folder in &FOLDERS[..if shared { 3 } else { 4 }] {
+        let path = mark(scratch.path(), folder);
+        assert!(!path.exists(), "{}", path.display());
     }
 }
 

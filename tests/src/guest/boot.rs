@@ -20,6 +20,8 @@ const SHOWN_LINES: usize = 80;
 pub(super) struct Boot<'test> {
     pub(super) test: &'test str,
     pub(super) phase: usize,
+    /// Whether udev runs in the guest; without it libdevmapper must not wait for it.
+    pub(super) has_udev: bool,
     pub(super) settings: &'test Settings,
     pub(super) scratch: &'test Scratch,
 }
@@ -81,7 +83,7 @@ impl Boot<'_> {
             (inside::CUT, cut.display().to_string()),
             (
                 "DM_DISABLE_UDEV",
-                if self.has_udev() {
+                if self.has_udev {
                     String::new()
                 } else {
                     "1".to_owned()
@@ -108,10 +110,6 @@ impl Boot<'_> {
         script
     }
 
-    fn has_udev(&self) -> bool {
-        self.settings.systemd
-    }
-
     /// Writes an executable script of this phase into the scratch folder.
     pub(super) fn script(&self, name: &str, text: &str) -> PathBuf {
         use std::os::unix::fs::PermissionsExt as _;
@@ -132,6 +130,9 @@ impl Boot<'_> {
         let deadline = Instant::now() + self.settings.deadline;
         let mut cut_at = None;
         loop {
+            if let Some(watch) = &self.settings.watch {
+                (watch.borrow_mut())(self.scratch.path());
+            }
             if let Some(ended) = self.request() {
                 machine.kill();
                 return ended;

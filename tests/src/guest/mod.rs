@@ -36,7 +36,7 @@
 //!
 //! - [`Guest::uml`] boots in two seconds: dm in all its kinds, nbd, loop, brd, `io_uring`; one
 //!   CPU, kernel 6.1, no BPF, no ublk, no udev. [`Guest::qemu`] boots Debian's 6.12 with BPF, ublk,
-//!   NVMe and SCSI drives, and udev or systemd; twenty seconds and slow without KVM.
+//!   NVMe and SCSI drives, and udev; twenty seconds and slow without KVM.
 //! - The guest's root is the machine's own file system. `/run`, `/tmp` and `/dev` are the guest's,
 //!   and so are changes below `/etc` and `/var`; all else is real, so write to [`Inside::file`].
 //!   That folder outlives the boots of one test, and nothing else does.
@@ -56,6 +56,8 @@ mod scratch;
 mod slots;
 mod uml;
 
+use std::cell::RefCell;
+use std::path::Path;
 use std::time::Duration;
 
 pub use inside::{Inside, PowerIsOff};
@@ -86,7 +88,6 @@ struct Settings {
     modules: Vec<String>,
     deadline: Duration,
     drives: Vec<Drive>,
-    systemd: bool,
 }
 
 /// One boot of the guest, and how it must end.
@@ -123,7 +124,6 @@ impl<'body> Guest<'body> {
             modules: Vec::new(),
             deadline,
             drives: Vec::new(),
-            systemd: false,
         };
         Self {
             test,
@@ -163,19 +163,6 @@ impl<'body> Guest<'body> {
             "only an emulated machine has drives"
         );
         self.settings.drives.push(drive);
-        self
-    }
-
-    /// Runs systemd (with udev) as the emulated machine's init.
-    ///
-    /// # Panics
-    /// On User-Mode Linux.
-    pub fn systemd(mut self) -> Self {
-        assert!(
-            self.kernel == Kernel::Emulated,
-            "only an emulated machine runs systemd"
-        );
-        self.settings.systemd = true;
         self
     }
 
@@ -225,6 +212,7 @@ impl<'body> Guest<'body> {
             let boot = boot::Boot {
                 test: &self.test,
                 phase: number,
+                has_udev: self.kernel == Kernel::Emulated,
                 settings: &self.settings,
                 scratch: &scratch,
             };

@@ -180,9 +180,6 @@ pub(super) fn command(boot: &Boot<'_>) -> Command {
     );
     let script = boot.script("body", &text);
     let mut command = machine(boot.settings.memory_mib, kvm_works());
-    if boot.settings.systemd {
-        command.arg("--systemd");
-    }
     command.arg(format!("--rwdir={}", folder.display()));
     command.arg(format!("--qemu-opts={options}"));
     command.arg("--").arg(quoted(&script.display().to_string()));
@@ -193,7 +190,6 @@ fn machine(memory_mib: u32, kvm: bool) -> Command {
     let program = virtme().expect("checked by `available`");
     let image = kernel().expect("checked by `available`");
     let mut command = Command::new(program);
-    // Its console is a log, and is no terminal whose size could be asked for.
     command.arg("--run").arg(image);
     command.args([
         "--cpus",
