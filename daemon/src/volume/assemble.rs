@@ -14,7 +14,7 @@ use tier_store::device::DeviceDisk;
 use tier_store::open::{OpenOptions, Recovery};
 use tier_store::refusal::OpenError;
 use tier_store::storage::Disk;
-use tier_store::store::Store;
+use tier_store::store::{MarkError, Store};
 use tier_sys::block::{Access, BlockError};
 
 use super::discover::Found;
@@ -77,6 +77,9 @@ pub(crate) enum AssembleError {
     /// An area device could not be opened.
     #[error(transparent)]
     Device(#[from] BlockError),
+    /// What is about to be served could not be marked as acted on.
+    #[error(transparent)]
+    Mark(#[from] MarkError),
     /// The metadata could not be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -155,10 +158,27 @@ fn open_and_map(
 ) -> Result<(Store, Recovery, Activated), AssembleError> {
     backend.claim_members()?;
     let disks = open_areas(backend, members)?;
-    let (store, recovery) = Store::open(&disks, options)?;
+    let options = OpenOptions {
+        steps: stop_point::store_steps(),
+        ..options.clone()
+    };
+    let (mut store, recovery) = Store::open(&disks, &options)?;
     stop_point::reach("start:recovered");
+    mark_what_is_served(&mut store)?;
+    stop_point::reach("start:marked");
     let activated = backend.activate(&store.state().extents)?;
     Ok((store, recovery, activated))
+}
+
+/// Marks the generation whose map is about to be served, if it is not marked: from here on, writes
+/// may be acknowledged where only this generation looks for them, and a later start that finds only
+/// an older one must refuse (rule 6).
+fn mark_what_is_served(store: &mut Store) -> Result<(), AssembleError> {
+    let generation = store.generation();
+    if store.acted_on() < generation {
+        store.mark_acted_on(generation)?;
+    }
+    Ok(())
 }
 
 /// Opens each member's area device as its only holder.

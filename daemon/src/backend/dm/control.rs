@@ -9,11 +9,13 @@ use std::io;
 use devicemapper::{DM, DevId, DmError, DmFlags, DmName, DmOptions, DmUuid, errors};
 use tier_core::event::MirrorState;
 use tier_sys::block::DeviceNumber;
-use tier_sys::dm::{HoldControl, UdevRules};
+use tier_sys::dm::UdevRules;
 
+use super::calls::Calls;
 use super::status::parse_mirror_status;
 use super::table::{Line, Segment, difference};
 use crate::backend::BackendError;
+use crate::stop_point;
 
 /// What the kernel says of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,12 +39,12 @@ pub(crate) struct Listed {
 
 pub(crate) struct Control {
     dm: DM,
-    pub(crate) calls: HoldControl,
+    pub(crate) calls: Calls,
 }
 
 impl Control {
     pub(crate) fn open() -> Result<Self, BackendError> {
-        let calls = HoldControl::open().map_err(|source| BackendError::Unavailable { source })?;
+        let calls = Calls::open().map_err(|source| BackendError::Unavailable { source })?;
         let dm = DM::new().map_err(|error| BackendError::Unavailable {
             source: errno(&error),
         })?;
@@ -80,6 +82,7 @@ impl Control {
     /// Makes a device without a table.
     pub(crate) fn create(&self, name: &str, uuid: &str) -> Result<DeviceNumber, BackendError> {
         let uuid = DmUuid::new(uuid).map_err(|error| failed("name", name, errno(&error)))?;
+        stop_point::reach("dm:create");
         self.dm
             .device_create(dm_name(name)?, Some(uuid), DmOptions::default())
             .map(|info| number(info.device()))
@@ -90,6 +93,7 @@ impl Control {
     /// an error none is left loaded.
     pub(crate) fn load(&mut self, name: &str, table: &[Segment]) -> Result<(), BackendError> {
         let lines: Vec<Line> = table.iter().map(Segment::to_line).collect();
+        stop_point::reach("dm:load");
         self.dm
             .table_load(&DevId::Name(dm_name(name)?), &lines, DmOptions::default())
             .map_err(|error| failed("load a table into", name, errno(&error)))?;

@@ -34,6 +34,7 @@ use tier_sys::dm::UdevRules;
 
 pub mod activate;
 pub(super) mod adds;
+mod calls;
 #[cfg(feature = "canary")]
 pub mod canary;
 mod control;
