@@ -88,7 +88,11 @@ struct Settings {
     modules: Vec<String>,
     deadline: Duration,
     drives: Vec<Drive>,
+    watch: Option<RefCell<Watch>>,
 }
+
+/// Runs on the host, with the scratch folder, all the while that a guest runs.
+type Watch = Box<dyn FnMut(&Path)>;
 
 /// One boot of the guest, and how it must end.
 struct Phase<'body> {
@@ -124,6 +128,7 @@ impl<'body> Guest<'body> {
             modules: Vec::new(),
             deadline,
             drives: Vec::new(),
+            watch: None,
         };
         Self {
             test,
@@ -163,6 +168,13 @@ impl<'body> Guest<'body> {
             "only an emulated machine has drives"
         );
         self.settings.drives.push(drive);
+        self
+    }
+
+    /// Calls this on the host every few milliseconds while a guest runs, with the scratch folder: to
+    /// show what the guest tells of itself there. It has to return at once.
+    pub fn watch(mut self, watch: impl FnMut(&Path) + 'static) -> Self {
+        self.settings.watch = Some(RefCell::new(Box::new(watch)));
         self
     }
 
