@@ -3,6 +3,8 @@
 //! Owns: [`Event`] and its parts. An event carries everything the engine may use (it has no clock
 //! and asks nothing), and serialises, so that a recording replays to the same commands.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::units::{Bytes, Generation, MemberIndex, Micros, MoveId, RequestId, VolumeRegion};
@@ -179,6 +181,34 @@ pub struct MirrorState {
     pub source_alive: bool,
     /// Whether the target leg has shown no error.
     pub target_alive: bool,
+    /// What a leg that is not alive failed at, where that is known; of the source if neither is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<LegFault>,
+}
+
+/// What a mirror's leg failed at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LegFault {
+    /// A write to it.
+    Write,
+    /// The copy from it or to it.
+    Copy,
+    /// A read of it.
+    Read,
+    /// A flush of it.
+    Flush,
+}
+
+impl fmt::Display for LegFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Write => "a write to it failed",
+            Self::Copy => "the copy failed on it",
+            Self::Read => "a read of it failed",
+            Self::Flush => "a flush of it failed",
+        })
+    }
 }
 
 impl MirrorState {

@@ -17,6 +17,7 @@ pub(crate) const COMPLETE: MirrorState = MirrorState {
     total_chunks: 4,
     source_alive: true,
     target_alive: true,
+    fault: None,
 };
 
 pub(crate) fn leg(member: u16, first: u32) -> Leg {

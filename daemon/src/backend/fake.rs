@@ -243,6 +243,7 @@ impl FakeBackend {
             total_chunks: in_sync.len() as u64,
             source_alive: *source_alive,
             target_alive: *target_alive,
+            fault: None,
         }))
     }
 

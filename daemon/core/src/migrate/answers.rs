@@ -54,16 +54,16 @@ impl Migrate {
             one.wish = Kept::Target;
         }
         if well && !(one.source_alive() && one.target_alive()) {
-            let leg = if one.source_alive() {
-                one.target
+            let which = if one.source_alive() {
+                Kept::Target
             } else {
-                one.source
+                Kept::Source
             };
-            let (member, first) = (leg.member, leg.first);
             self.out.push(Command::Warn(format!(
-                "move {id}: its leg on member {member} from region {first} on failed; \
-                 {} of {} chunks were in sync",
-                state.in_sync_chunks, state.total_chunks
+                "move {id}: {}; {} of {} chunks were in sync",
+                one.says_failed(which),
+                state.in_sync_chunks,
+                state.total_chunks
             )));
         }
     }

@@ -169,14 +169,34 @@ impl Move {
         self.was_complete |= in_sync && state.target_alive;
         if !state.target_alive && state.source_alive {
             self.target_failed = true;
-            self.fail("the target failed");
+            self.fail(&self.says_failed(Kept::Target));
         } else if !state.source_alive && state.target_alive && !self.was_complete {
-            self.fail("the source failed before the copy was complete");
+            let text = self.says_failed(Kept::Source);
+            self.fail(&format!("{text}, before the copy was complete"));
+        } else if !state.source_alive && !state.target_alive {
+            // Which leg is kept is the record's to say; people are told in any case.
+            let text = self.says_failed(Kept::Source);
+            self.error
+                .get_or_insert(format!("{text}, and its target failed too"));
         } else if state.source_alive && state.target_alive && self.was_complete && !in_sync {
             // Nobody reports an error, and yet chunks are behind: the kernel copies from the
             // source again, so that the target is not to be believed.
             self.fail("the mirror fell out of sync");
         }
+    }
+
+    /// How people are told that a leg failed: which, where, and at what.
+    pub(crate) fn says_failed(&self, which: Kept) -> String {
+        let (name, leg) = match which {
+            Kept::Source => ("source", self.source),
+            Kept::Target => ("target", self.target),
+        };
+        let fault = self.mirror.and_then(|state| state.fault);
+        let fault = fault.map_or_else(String::new, |fault| format!(": {fault}"));
+        format!(
+            "its {name} failed, on member {} from region {} on{fault}",
+            leg.member, leg.first
+        )
     }
 
     /// Turns the move back, for a reason that people are told.
@@ -211,3 +231,6 @@ impl Move {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

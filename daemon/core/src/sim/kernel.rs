@@ -62,6 +62,7 @@ impl Mirror {
             total_chunks: self.in_sync.len() as u64,
             source_alive: self.source_alive,
             target_alive: self.target_alive,
+            fault: None,
         }
     }
 

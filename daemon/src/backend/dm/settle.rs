@@ -181,6 +181,7 @@ mod tests {
             total_chunks: 8,
             source_alive,
             target_alive,
+            fault: None,
         }
     }
 

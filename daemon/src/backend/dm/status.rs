@@ -1,6 +1,6 @@
 //! Owns: reading a mirror's status. Pure, and without allocation, since it is read in a hold.
 
-use tier_core::event::MirrorState;
+use tier_core::event::{LegFault, MirrorState};
 
 /// Reads the status of a mirror of two legs, as `mirror_status` in drivers/md/dm-raid1.c prints
 /// it: `2 <leg> <leg> <chunks in sync>/<chunks> 1 <a health letter per leg> <log arguments>
@@ -28,9 +28,20 @@ pub fn parse_mirror_status(status: &str) -> Option<MirrorState> {
         total_chunks: total.parse().ok()?,
         source_alive: letters[0] == b'A',
         target_alive: letters[1] == b'A',
+        fault: fault(letters[0]).or_else(|| fault(letters[1])),
     };
     // A mirror without chunks would count as complete.
     (state.total_chunks > 0 && state.in_sync_chunks <= state.total_chunks).then_some(state)
+}
+
+const fn fault(letter: u8) -> Option<LegFault> {
+    match letter {
+        b'D' => Some(LegFault::Write),
+        b'S' => Some(LegFault::Copy),
+        b'R' => Some(LegFault::Read),
+        b'F' => Some(LegFault::Flush),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -58,6 +69,22 @@ mod tests {
             let source = format!("2 8:0 8:16 8/8 1 {letter}A 1 core");
             let state = parse_mirror_status(&source).unwrap();
             assert!(!state.source_alive && state.target_alive && !state.is_complete());
+        }
+    }
+
+    #[test]
+    fn what_a_leg_failed_at_is_told_where_the_kernel_tells_it() {
+        for (letters, fault) in [
+            ("AA", None),
+            ("DA", Some(LegFault::Write)),
+            ("AS", Some(LegFault::Copy)),
+            ("RA", Some(LegFault::Read)),
+            ("AF", Some(LegFault::Flush)),
+            ("SD", Some(LegFault::Copy)),
+            ("AU", None),
+        ] {
+            let state = parse_mirror_status(&format!("2 8:0 8:16 8/8 1 {letters} 1 core"));
+            assert_eq!(state.unwrap().fault, fault, "{letters}");
         }
     }
 
