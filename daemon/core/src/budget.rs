@@ -33,6 +33,8 @@ pub(crate) struct Pace {
     /// Bytes that may be moved now; below zero after a large move.
     bytes: f64,
     filled_at: Option<Now>,
+    /// Bytes of all moves so far.
+    moved_bytes: f64,
 }
 
 impl Pace {
@@ -44,6 +46,7 @@ impl Pace {
             baseline_seconds: None,
             bytes: 0.0,
             filled_at: None,
+            moved_bytes: 0.0,
         }
     }
 
@@ -94,12 +97,18 @@ impl Pace {
         self.filled_at = Some(now);
     }
 
+    /// Bytes that moves have been given so far.
+    pub(crate) fn moved_bytes(&self) -> f64 {
+        self.moved_bytes
+    }
+
     pub(crate) fn has_bytes(&self) -> bool {
         self.bytes > 0.0
     }
 
     pub(crate) fn spend(&mut self, bytes: f64) {
         self.bytes -= bytes;
+        self.moved_bytes += bytes;
     }
 }
 
@@ -111,6 +120,20 @@ pub(crate) struct Account {
     seconds: f64,
     share: f64,
     most: f64,
+    /// What came in and went out since the start, for people.
+    turnover: Turnover,
+}
+
+/// What an account earned and spent since the start, in foreground seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+#[allow(clippy::struct_field_names, reason = "names end in their unit")]
+pub struct Turnover {
+    /// Earned from the share of the members' busy time.
+    pub earned_seconds: f64,
+    /// Saved by moves; below zero where they cost more than they saved.
+    pub saved_seconds: f64,
+    /// Spent on moves.
+    pub spent_seconds: f64,
 }
 
 impl Account {
@@ -119,6 +142,7 @@ impl Account {
             seconds: start.min(most),
             share,
             most,
+            turnover: Turnover::default(),
         }
     }
 
@@ -128,11 +152,28 @@ impl Account {
 
     /// The members were busy for so long.
     pub(crate) fn earn_baseline(&mut self, busy_seconds: f64) {
-        self.add(busy_seconds * self.share);
+        let earned = busy_seconds * self.share;
+        self.turnover.earned_seconds += finite(earned);
+        self.add(earned);
     }
 
     /// Moves saved so much, or cost it, where the slower tier was the faster one after all.
-    pub(crate) fn add(&mut self, seconds: f64) {
+    pub(crate) fn save(&mut self, seconds: f64) {
+        self.turnover.saved_seconds += finite(seconds);
+        self.add(seconds);
+    }
+
+    /// A move is begun at this price.
+    pub(crate) fn spend(&mut self, seconds: f64) {
+        self.turnover.spent_seconds += finite(seconds);
+        self.add(-seconds);
+    }
+
+    pub(crate) fn turnover(&self) -> Turnover {
+        self.turnover
+    }
+
+    fn add(&mut self, seconds: f64) {
         if seconds.is_finite() {
             self.seconds = (self.seconds + seconds).clamp(-self.most, self.most);
         }
@@ -142,6 +183,10 @@ impl Account {
     pub(crate) fn affords(&self, cost_seconds: f64) -> bool {
         cost_seconds <= self.seconds
     }
+}
+
+fn finite(seconds: f64) -> f64 {
+    if seconds.is_finite() { seconds } else { 0.0 }
 }
 
 #[cfg(test)]

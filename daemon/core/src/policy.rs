@@ -132,7 +132,7 @@ impl Policy {
                 warm.push((counted.heat, count.region));
             }
         }
-        self.account.add(saved);
+        self.account.save(saved);
         let most = self.config.pending_max as usize;
         let order = |one: &(f32, VolumeRegion), other: &(f32, VolumeRegion)| {
             other.0.total_cmp(&one.0).then(one.1.cmp(&other.1))

@@ -326,6 +326,8 @@ impl Runtime {
     fn on_monitor(&mut self) {
         let now = self.now();
         let latency = self.parts.sampler.latency();
+        self.served
+            .note_moved(now, self.parts.engine.status().moved_bytes);
         match self.monitor.resources(now, &self.parts.members, &latency) {
             Ok(Some(resources)) => {
                 self.parts.metrics.resources(&resources);

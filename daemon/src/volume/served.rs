@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tier_core::event::{Resources, Samples};
-use tier_core::units::VolumeRegion;
+use tier_core::units::{Now, VolumeRegion};
 use tier_core::volume::Class;
 
 /// Reads and writes that each tier served, and the newest load.
@@ -12,6 +12,9 @@ pub(crate) struct Served {
     tiers: BTreeMap<Class, (u64, u64)>,
     pub(super) load: Resources,
     pub(super) lost: u64,
+    /// What moves of the policy copied, over the last monitoring interval.
+    pub(super) moved_bytes_per_second: f64,
+    moved: Option<(Now, f64)>,
 }
 
 impl Served {
@@ -35,6 +38,19 @@ impl Served {
             *reads += u64::from(count.reads) * 8;
             *writes += u64::from(count.writes) * 8;
         }
+    }
+
+    /// Takes note of how much moves of the policy have copied since the start.
+    pub(crate) fn note_moved(&mut self, now: Now, bytes: f64) {
+        if let Some((then, before)) = self.moved {
+            let seconds = now.seconds_since(then);
+            self.moved_bytes_per_second = if seconds > 0.0 {
+                (bytes - before) / seconds
+            } else {
+                0.0
+            };
+        }
+        self.moved = Some((now, bytes));
     }
 
     /// Takes note of the newest load.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Engine;
+use crate::budget::Turnover;
 use crate::command::{Reason, Stage};
 use crate::map::Map;
 use crate::migrate::Move;
@@ -30,6 +31,10 @@ pub struct Status {
     pub wanted: usize,
     /// Foreground seconds that moves may cost before only free ones are made.
     pub insurance_seconds: f64,
+    /// What the account earned and spent since the start.
+    pub turnover: Turnover,
+    /// Bytes that moves of the policy were given since the start.
+    pub moved_bytes: f64,
     /// Bytes per second that moves of the policy may copy now.
     pub copy_bytes_per_second: f64,
     /// Mirrors that the policy may have under way now.
@@ -220,6 +225,8 @@ impl Engine {
             pending: migrate.pending.len(),
             wanted: policy.wants.len(),
             insurance_seconds: policy.account.seconds(),
+            turnover: policy.account.turnover(),
+            moved_bytes: policy.pace.moved_bytes(),
             copy_bytes_per_second: policy.pace.bytes_per_second(),
             mirrors_allowed: policy.pace.mirrors(policy.config.mirrors_max),
             paused: self.paused,

@@ -125,7 +125,7 @@ impl Policy {
         };
         let members = known.members(to);
         self.propose(&run, &members, &reason, Some(want.id), migrate, now);
-        self.account.add(-price.seconds);
+        self.account.spend(price.seconds);
         self.promoted_into.push(to);
         self.forget(run.first, run.count);
     }
@@ -208,7 +208,7 @@ impl Policy {
             heat: coldest.heat,
             room_for: need.room_for,
         };
-        self.account.add(-price.seconds * f64::from(run.count));
+        self.account.spend(price.seconds * f64::from(run.count));
         self.propose(&run, &members, &reason, None, migrate, now);
     }
 

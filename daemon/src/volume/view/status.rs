@@ -51,12 +51,14 @@ pub(crate) fn status(runtime: &Runtime, info: &Info, name: wire::VolumeName) -> 
         },
         account: wire::InsuranceAccount {
             balance_seconds: engine_status.insurance_seconds,
-            ..wire::InsuranceAccount::default()
+            earned_seconds: engine_status.turnover.earned_seconds,
+            saved_seconds: engine_status.turnover.saved_seconds,
+            spent_seconds: engine_status.turnover.spent_seconds,
         },
         budget: wire::Budget {
             limit_bytes_per_second: Some(whole(runtime.parts.copy_limit_bytes_per_second)),
             allowed_bytes_per_second: whole(engine_status.copy_bytes_per_second),
-            ..wire::Budget::default()
+            used_bytes_per_second: whole(runtime.served.moved_bytes_per_second),
         },
         holds: runtime.holds.to_wire(),
         replicas: wire::Replicas {
