@@ -83,8 +83,10 @@ pub struct FlushTarget {
 pub struct DropLeg {
     /// The move.
     pub id: MoveId,
-    /// The leg that stays.
+    /// Which leg stays.
     pub keep: Kept,
+    /// Where that leg is. What was half done by an earlier try is finished only if it leads here.
+    pub leg: Leg,
     /// Whether the mirror must be complete in the hold (a finish) or not (an undoing, where the
     /// record names the kept leg already).
     pub require_complete: bool,

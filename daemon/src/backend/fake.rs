@@ -339,7 +339,16 @@ impl Backend for FakeBackend {
 
     fn drop_leg(&mut self, drop: DropLeg) -> Result<DropOutcome, BackendError> {
         let Some(state) = self.state(drop.id)? else {
-            return Err(BackendError::AlreadyLinear(drop.id));
+            let linear = self.moves.get(&drop.id).map(|found| &found.stage);
+            return match linear {
+                Some(FakeStage::Linear(leg)) if *leg == drop.leg => {
+                    Ok(DropOutcome::Dropped(Hold {
+                        moves: 1,
+                        ..Hold::default()
+                    }))
+                }
+                _ => Err(BackendError::AlreadyLinear(drop.id)),
+            };
         };
         if drop.require_complete && !state.is_complete() {
             return Ok(DropOutcome::Refused(state));

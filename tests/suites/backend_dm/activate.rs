@@ -59,7 +59,7 @@ fn a_live_mirror_is_adopted_without_copying_again() {
             assert!(matches!(found.stage, AdoptedStage::Mirror(state) if state.is_complete()));
             assert!(rig.state(MoveId(1)).is_complete(), "it did not begin again");
             rig.disks[0].set_speed(Speed::Full);
-            rig.backend.drop_leg(finish(MoveId(1))).unwrap();
+            rig.backend.drop_leg(finish(&an_add())).unwrap();
             let found = rig.another().activate(&extents()).unwrap().map.moves;
             assert_eq!(found[0].stage, AdoptedStage::Linear(leg(1, 9)));
         })

@@ -52,7 +52,7 @@ fn nosync_outside_a_checked_hold_believes_legs_that_differ() {
             });
             rig.backend.add_legs(&[an_add()]).unwrap();
             assert!(rig.state(MoveId(1)).is_complete(), "it says so");
-            rig.backend.drop_leg(finish(MoveId(1))).unwrap();
+            rig.backend.drop_leg(finish(&an_add())).unwrap();
             rig.backend.set_map(&[MoveId(1)]).unwrap();
             let data = read(&rig.path(), region_offset(2), 4096).unwrap();
             assert!(

@@ -98,10 +98,11 @@ fn transcript(subject: &mut dyn Subject) -> Vec<String> {
     subject.complete(MoveId(2));
     subject.write(4, 44);
     said.push(map(subject));
-    said.push(outcome(subject, finish(MoveId(1))));
-    said.push(outcome(subject, finish(MoveId(1))));
-    said.push(outcome(subject, undo(MoveId(2))));
-    said.push(outcome(subject, undo(MoveId(9))));
+    said.push(outcome(subject, finish(&an_add())));
+    said.push(outcome(subject, finish(&an_add())));
+    said.push(outcome(subject, undo(&an_add())));
+    said.push(outcome(subject, undo(&adds[1])));
+    said.push(outcome(subject, undo(&add(9, 2, 3, leg(0, 2), leg(1, 9)))));
     said.push(map(subject));
     subject.write(2, 22);
     subject.write(9, 99);

@@ -39,7 +39,7 @@ fn a_write_that_failed_on_the_target_is_parked_until_the_target_is_dropped() {
             assert_eq!(events.changed().unwrap(), [MoveId(1)]);
             let state = rig.state(MoveId(1));
             assert!(state.source_alive && !state.target_alive, "{state:?}");
-            let refused = rig.backend.drop_leg(finish(MoveId(1))).unwrap();
+            let refused = rig.backend.drop_leg(finish(&an_add())).unwrap();
             assert!(matches!(refused, DropOutcome::Refused(_)), "{refused:?}");
             let other = add(2, 0, 1, leg(0, 0), leg(1, 12));
             let start = Instant::now();
@@ -52,7 +52,7 @@ fn a_write_that_failed_on_the_target_is_parked_until_the_target_is_dropped() {
                 start.elapsed() < Duration::from_millis(400),
                 "nothing was held for it"
             );
-            rig.backend.drop_leg(undo(MoveId(1))).unwrap();
+            rig.backend.drop_leg(undo(&an_add())).unwrap();
             write.within(LONG).expect("the write goes on").unwrap();
             rig.backend.set_map(&[MoveId(1)]).unwrap();
             assert_filled(&rig.path(), region_offset(3), 4096, 9);
@@ -77,7 +77,7 @@ fn a_source_that_died_after_the_copy_is_left_for_the_target() {
             assert!(!state.source_alive && state.target_alive, "{state:?}");
             let drop = DropLeg {
                 require_complete: false,
-                ..finish(MoveId(1))
+                ..finish(&an_add())
             };
             rig.backend.drop_leg(drop).unwrap();
             write.within(LONG).expect("the write goes on").unwrap();
@@ -102,7 +102,7 @@ fn one_bad_block_in_the_source_spoils_no_target_and_undoing_frees_the_rest() {
                 !rig.state(MoveId(1)).source_alive
             });
             assert!(!rig.state(MoveId(1)).is_complete());
-            rig.backend.drop_leg(undo(MoveId(1))).unwrap();
+            rig.backend.drop_leg(undo(&an_add())).unwrap();
             assert_filled(&rig.path(), region_offset(3), 65536, 3);
             assert_filled(&rig.path(), region_offset(3) + 65536 + 4096, 4096, 3);
             fill(&rig.path(), region_offset(4), 4096, 8).unwrap();

@@ -92,7 +92,7 @@ fn moves_until_killed() {
             assert!(error.is_transient(), "{error}");
         }
         for add in &adds {
-            backend.drop_leg(undo(add.id)).unwrap();
+            backend.drop_leg(undo(add)).unwrap();
         }
         backend.set_map(&adds.map(|add| add.id)).unwrap();
     }

@@ -86,7 +86,7 @@ impl Rig {
     fn run_move(&mut self, add: AddLeg) {
         self.backend.add_legs(&[add]).unwrap();
         self.wait_until_complete(add.id);
-        let outcome = self.backend.drop_leg(finish(add.id)).unwrap();
+        let outcome = self.backend.drop_leg(finish(&add)).unwrap();
         assert!(matches!(outcome, DropOutcome::Dropped(_)), "{outcome:?}");
         self.backend.set_map(&[add.id]).unwrap();
     }
@@ -152,18 +152,20 @@ fn an_add() -> AddLeg {
     add(1, 2, 3, leg(0, 2), leg(1, 9))
 }
 
-fn finish(id: MoveId) -> DropLeg {
+fn finish(add: &AddLeg) -> DropLeg {
     DropLeg {
-        id,
+        id: add.id,
         keep: Kept::Target,
+        leg: add.target,
         require_complete: true,
     }
 }
 
-fn undo(id: MoveId) -> DropLeg {
+fn undo(add: &AddLeg) -> DropLeg {
     DropLeg {
-        id,
+        id: add.id,
         keep: Kept::Source,
+        leg: add.source,
         require_complete: false,
     }
 }

@@ -59,7 +59,7 @@ fn a_write_during_the_copy_is_on_the_target_after_it() {
             }
             rig.disks[0].set_speed(Speed::Full);
             rig.wait_until_complete(MoveId(1));
-            rig.backend.drop_leg(finish(MoveId(1))).unwrap();
+            rig.backend.drop_leg(finish(&an_add())).unwrap();
             rig.backend.set_map(&[MoveId(1)]).unwrap();
             for region in 2..5 {
                 assert_filled(&path, region_offset(region) + 8192, 4096, 9);
@@ -76,7 +76,7 @@ fn an_incomplete_mirror_refuses_to_be_finished_and_goes_on_copying() {
             let mut rig = Rig::start(guest);
             slow_down(&rig.disks[0]);
             rig.backend.add_legs(&[an_add()]).unwrap();
-            let outcome = rig.backend.drop_leg(finish(MoveId(1))).unwrap();
+            let outcome = rig.backend.drop_leg(finish(&an_add())).unwrap();
             let DropOutcome::Refused(state) = outcome else {
                 panic!("{outcome:?}")
             };
@@ -84,7 +84,7 @@ fn an_incomplete_mirror_refuses_to_be_finished_and_goes_on_copying() {
             assert_eq!(state.total_chunks, 3 * CHUNKS_A_REGION);
             rig.disks[0].set_speed(Speed::Full);
             rig.wait_until_complete(MoveId(1));
-            rig.backend.drop_leg(finish(MoveId(1))).unwrap();
+            rig.backend.drop_leg(finish(&an_add())).unwrap();
         })
         .run();
 }
@@ -98,7 +98,7 @@ fn an_undone_move_stops_writing_to_its_target_at_once() {
             fill(&path, region_offset(2), 3 << 20, 5).unwrap();
             slow_down(&rig.disks[0]);
             rig.backend.add_legs(&[an_add()]).unwrap();
-            rig.backend.drop_leg(undo(MoveId(1))).unwrap();
+            rig.backend.drop_leg(undo(&an_add())).unwrap();
             rig.disks[0].set_speed(Speed::Full);
             let target = rig.disks[1].path();
             fill(target, leg_offset(leg(1, 9)), 3 << 20, 77).unwrap();
@@ -133,7 +133,7 @@ fn a_mirror_that_something_has_open_is_made_harmless_and_removed_when_closed() {
             ];
             let node = format!("/dev/dm-{}", tier_tests::command::run("dmsetup", &columns));
             let open = BlockDevice::open(node.as_ref(), Access::ReadOnly).unwrap();
-            rig.backend.drop_leg(undo(MoveId(1))).unwrap();
+            rig.backend.drop_leg(undo(&an_add())).unwrap();
             rig.disks[0].set_speed(Speed::Full);
             let target = rig.disks[1].path();
             fill(target, leg_offset(leg(1, 9)), 3 << 20, 77).unwrap();
@@ -181,7 +181,7 @@ fn moves_churn_under_a_verifying_load_and_nothing_is_lost() {
                 }
                 for add in &adds {
                     rig.wait_until_complete(add.id);
-                    let outcome = rig.backend.drop_leg(finish(add.id)).unwrap();
+                    let outcome = rig.backend.drop_leg(finish(&add)).unwrap();
                     assert!(matches!(outcome, DropOutcome::Dropped(_)), "{outcome:?}");
                     homes[add.first.0 as usize] = add.target;
                     free[usize::from(add.source.member.0)].insert(0, add.source.first.0);

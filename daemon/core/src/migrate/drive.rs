@@ -64,6 +64,10 @@ impl Migrate {
                     wanted.drops.push(DropLeg {
                         id: one.id,
                         keep,
+                        leg: match keep {
+                            Kept::Source => one.source,
+                            Kept::Target => one.target,
+                        },
                         require_complete,
                     });
                 }

@@ -343,7 +343,7 @@ impl Backend for DmBackend {
     fn drop_leg(&mut self, drop: DropLeg) -> Result<DropOutcome, BackendError> {
         let id = drop.id;
         let swap = match self.behind(id)? {
-            Behind::Leg(_) => return Err(BackendError::AlreadyLinear(id)),
+            Behind::Leg(place) => return self.finish_drop(drop, place),
             Behind::Mirror(mirror) => {
                 let kept = match drop.keep {
                     Kept::Source => mirror.source,

@@ -5,18 +5,18 @@
 
 use std::collections::BTreeMap;
 
-use tier_core::command::AddLeg;
+use tier_core::command::{AddLeg, DropLeg};
 use tier_core::units::{MoveId, Sectors};
 use tier_sys::block::DeviceNumber;
 
 use super::hold::GateSwap;
-use super::map::place_of;
+use super::map::{leg_at, place_of};
 use super::names::Device;
 use super::table::{
     LEAD_IN, Mirror, Place, Segment, Target, after_lead_in, behind_lead_in, chunk_for,
 };
 use super::{DmBackend, not_ours};
-use crate::backend::BackendError;
+use crate::backend::{BackendError, DropOutcome};
 
 impl DmBackend {
     /// Makes a move's two devices, each with its first table loaded and not yet live.
@@ -141,6 +141,36 @@ impl DmBackend {
         after_lead_in(&self.control.table(name)?)
             .map(|(length, _)| length)
             .ok_or_else(|| not_ours(name, "it has no lead-in of 1 MiB"))
+    }
+
+    /// Finishes a drop that an earlier try left half done: the mirror is linear but the gate still
+    /// leads to it, or the gate leads to the leg but the mirror is still there.
+    pub(super) fn finish_drop(
+        &mut self,
+        drop: DropLeg,
+        place: Place,
+    ) -> Result<DropOutcome, BackendError> {
+        let id = drop.id;
+        let gate = self.names.name(Device::Move(id));
+        let count = self.inner_length(&gate)?.0 / self.layout.region_size.sectors().0;
+        let leg = leg_at(
+            &self.layout,
+            place,
+            u32::try_from(count).unwrap_or(u32::MAX),
+        );
+        if leg.ok() != Some(drop.leg) {
+            return Err(BackendError::AlreadyLinear(id));
+        }
+        let hold = match self.swap_gate(id, place, false)? {
+            GateSwap::Swapped(hold) => hold,
+            GateSwap::Incomplete(state) => return Ok(DropOutcome::Refused(state)),
+        };
+        self.take_down_mirror(id)
+            .map_err(|error| BackendError::StillCopies {
+                id,
+                source: Box::new(error),
+            })?;
+        Ok(DropOutcome::Dropped(hold))
     }
 
     /// Points the gate at `kept` itself, in a hold of the gate.

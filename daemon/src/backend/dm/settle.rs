@@ -88,6 +88,10 @@ impl DmBackend {
                     match self.drop_leg(DropLeg {
                         id: found.id,
                         keep,
+                        leg: match keep {
+                            Kept::Source => found.source,
+                            Kept::Target => found.target,
+                        },
                         require_complete: false,
                     }) {
                         Ok(DropOutcome::Dropped(_)) => settled.dropped.push((found.id, keep)),
