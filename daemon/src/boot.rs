@@ -151,9 +151,10 @@ fn failure(error: AssembleError) -> Failure {
             | OpenError::Missing { .. },
         ) => ExitCode::MetadataRefused,
         AssembleError::Store(_) | AssembleError::Name(_) => ExitCode::MetadataUnreadable,
-        AssembleError::Device(_) | AssembleError::Backend(_) | AssembleError::Twice { .. } => {
-            ExitCode::DeviceFailed
-        }
+        AssembleError::Mark(_)
+        | AssembleError::Device(_)
+        | AssembleError::Backend(_)
+        | AssembleError::Twice { .. } => ExitCode::DeviceFailed,
     };
     Failure::new(code, error)
 }

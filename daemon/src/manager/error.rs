@@ -52,6 +52,7 @@ pub(crate) fn to_body(error: &AssembleError) -> ErrorBody {
         AssembleError::Backend(backend) => of_backend(backend),
         AssembleError::Device(device) => of_device(device),
         AssembleError::Store(store) => of_store(store),
+        AssembleError::Mark(_) => ErrorBody::new(ErrorKind::Io, chain(error)),
     }
 }
 
