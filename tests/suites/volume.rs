@@ -33,6 +33,7 @@ fn a_volume_is_created_written_moved_stopped_and_started_again() {
                     "--do_verify=0",
                     "--direct=1",
                     "--end_fsync=1",
+                    "--verify_state_save=0",
                 ],
             );
             println!("{}", daemon.must(&["volume", "list"]));
