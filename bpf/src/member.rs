@@ -39,7 +39,8 @@ impl OperationLoad {
     }
 }
 
-/// What a member did since it was last asked.
+/// What a member did since it was last asked. A sample, if a nearly full one: ends of requests
+/// that interrupt the probe are not seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemberLoad {
     /// The member.

@@ -43,7 +43,7 @@ pub struct RegionCounts {
     pub read_bytes: u64,
     /// Bytes written to it.
     pub written_bytes: u64,
-    /// Of `reads` and `writes`, those that began where one of the volume's last few dozen bios
+    /// Of `reads` and `writes`, those that began where one of the volume's last few hundred bios
     /// ended, or that are a later part of a bio over a region's border.
     pub sequential: u32,
 }

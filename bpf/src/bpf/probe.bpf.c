@@ -10,9 +10,9 @@
  *  - What could not be counted is itself counted (lost, skipped).
  *  - Per-CPU sums need no atomics: the kernel does not run a tracing program on a CPU that is in
  *    the middle of the same program, and no field is written by two programs. What CPUs share is
- *    written by atomic adds. The kernel counts the events it kept from a program for this (an
- *    interrupt that completes one request while a task completes another), and user space shows
- *    them. They are why no gauge is kept here: "issued less completed" would drift.
+ *    written by atomic adds. So an end of a request that interrupts the end of another is not seen
+ *    here, which is why no gauge is kept: "issued less completed" would drift. Submissions come
+ *    from tasks, and do not interrupt each other.
  *  - No program uses a volume's set of cells after it has returned, so that user space can swap
  *    sets and wait out the programs that run (a map-in-map update does that in the kernel).
  */

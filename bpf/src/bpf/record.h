@@ -24,8 +24,8 @@
 #define MAX_MERGED 256
 
 /* Ends of recent bios remembered per volume, to tell sequential bios from others. */
-#define RECENT_ENDS 64
-#define RECENT_ENDS_BITS 6
+#define RECENT_ENDS 256
+#define RECENT_ENDS_BITS 8
 
 /*
  * Latency in microseconds falls into buckets: one for each of 0 to 7, then eight for each power

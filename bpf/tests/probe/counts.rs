@@ -350,7 +350,7 @@ fn sequential_streams_are_told_from_random_access() {
     let done = disk.fio(&four).finish();
     let found = sequential(&mut probe);
     assert!(
-        found <= done.reads && found >= done.reads * 95 / 100,
+        found <= done.reads && found >= done.reads * 90 / 100,
         "{found} of {}",
         done.reads
     );

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tier_bpf::ProbeConfig;
 
-use crate::rig::{Disk, MIB, can_run, watch};
+use crate::rig::{Disk, MIB, assert_few_are_missed, can_run, watch};
 
 /// Measures each bio of a load on `disk` and compares with what fio saw.
 fn measure_each_bio(disk: &Disk) {
@@ -26,25 +26,10 @@ fn measure_each_bio(disk: &Disk) {
     let done = disk.fio(&load).finish();
     let latencies = probe.latencies(disk.number()).unwrap();
 
-    // Loop completes requests in a task, where an interrupt that completes another is not seen;
-    // its sample is lost when its address is used again.
-    let missed = probe.stats().unwrap().missed_ends;
-    for (probe, fio) in [
-        (&latencies.reads, done.reads),
-        (&latencies.writes, done.writes),
-    ] {
-        assert!(
-            probe.count() <= fio && probe.count() + missed >= fio,
-            "{} of {fio}, {missed} missed",
-            probe.count()
-        );
-        assert!(missed * 20 < fio, "{missed} of {fio} missed");
-    }
-    assert!(
-        latencies.lost <= missed,
-        "{} lost, {missed} missed",
-        latencies.lost
-    );
+    assert_few_are_missed(latencies.reads.count(), done.reads);
+    assert_few_are_missed(latencies.writes.count(), done.writes);
+    let sampled = latencies.reads.count() + latencies.writes.count();
+    assert!(sampled + latencies.lost <= done.reads + done.writes);
     // fio's latency begins before the bio is made and ends when fio sees it done, and the
     // histogram rounds up: by an eighth, or to the next microsecond.
     let median = latencies.reads.quantile(0.5).unwrap().as_secs_f64() * 1e6;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tier_bpf::{Probe, ProbeConfig};
 
-use crate::rig::{Disk, MIB, can_run};
+use crate::rig::{Disk, MIB, assert_few_are_missed, can_run};
 
 /// Reads, bytes read, writes and bytes written that the kernel itself has counted as completed.
 fn diskstats(disk: &Disk) -> [u64; 4] {
@@ -46,23 +46,23 @@ fn requests_and_bytes_equal_the_kernels_own() {
     ];
     let mut fio = disk.fio(&load);
     let mut seen = [0; 4];
-    let mut most_mean = 0.0_f64;
-    let mut services = 0;
+    let (mut timed, mut served, mut in_flight_seconds, mut seconds) = (0, 0, 0.0, 0.0);
     let mut is_over = false;
     while !is_over {
         is_over = !fio.is_running();
         let [load] = probe.member_loads().unwrap().try_into().unwrap();
         assert_eq!(load.device, disk.number());
+        assert_eq!(load.lost_samples, 0);
         let (reads, writes) = (load.reads, load.writes);
         let counts = [reads.requests, reads.bytes, writes.requests, writes.bytes];
         seen = [0, 1, 2, 3].map(|field| seen[field] + counts[field]);
-        most_mean = most_mean.max(load.mean_in_flight());
-        services += reads.served + writes.served;
-        assert_eq!(load.lost_samples, 0);
-        if let (Some(latency), Some(service)) = (reads.mean_latency(), reads.mean_service()) {
-            assert!(latency < Duration::from_secs(5), "{load:?}");
-            // Both are means over the same requests, and the start comes before the issue.
-            assert!(service <= latency, "{load:?}");
+        timed += reads.timed + writes.timed;
+        served += reads.served + writes.served;
+        in_flight_seconds += load.mean_in_flight() * load.interval.as_secs_f64();
+        seconds += load.interval.as_secs_f64();
+        if reads.served == reads.timed {
+            // Means over the same requests, and the start comes before the issue.
+            assert!(reads.mean_service() <= reads.mean_latency(), "{load:?}");
         }
         sleep(Duration::from_millis(20));
     }
@@ -75,19 +75,16 @@ fn requests_and_bytes_equal_the_kernels_own() {
         [kernel[1], kernel[3]],
         [done.read_bytes, done.written_bytes]
     );
-    // Loop completes requests in a task, where an interrupt that completes another is not seen.
-    let missed = probe.stats().unwrap().missed_ends;
-    let (seen_requests, requests) = (seen[0] + seen[2], kernel[0] + kernel[2]);
-    assert!(missed * 20 < requests, "{missed} of {requests} missed");
-    assert!(
-        seen_requests <= requests && seen_requests + missed >= requests,
-        "{seen:?} {kernel:?} {missed}"
-    );
-    if missed == 0 {
-        assert_eq!(seen, kernel);
-        assert_eq!(services, requests, "each request was to be timed");
+    for (seen, kernel) in seen.iter().zip(kernel) {
+        assert_few_are_missed(*seen, kernel);
     }
-    assert!(most_mean > 0.5 && most_mean < 64.0, "{most_mean}");
+    assert_eq!(timed, seen[0] + seen[2], "each request has a start");
+    assert_few_are_missed(served, timed);
+    let mean = in_flight_seconds / seconds;
+    assert!(
+        mean > 0.5 && mean < 33.0,
+        "{mean} in flight, of 32 that fio kept there"
+    );
 }
 
 #[test]
