@@ -18,8 +18,6 @@ use crate::logging::{Format, Level};
 pub struct DaemonConfig {
     /// UNIX socket of the control API.
     pub socket: PathBuf,
-    /// Directory of what is worth keeping but may be lost: heat history.
-    pub state_dir: PathBuf,
     /// How much is logged.
     pub log_level: Level,
     /// In which form.
@@ -74,7 +72,6 @@ impl Default for DaemonConfig {
     fn default() -> Self {
         Self {
             socket: PathBuf::from("/run/tierd/tierd.sock"),
-            state_dir: PathBuf::from("/var/lib/tierd"),
             log_level: Level::Info,
             log_format: Format::Auto,
             scan: DeviceScan::default(),
@@ -152,8 +149,7 @@ impl DaemonConfig {
             1,
             SOCKET_PATH_BYTES_MAX,
             "bytes long",
-        )?;
-        absolute("daemon.state_dir", &self.state_dir)
+        )
     }
 }
 
