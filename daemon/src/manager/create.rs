@@ -13,7 +13,6 @@ use tier_store::device::DeviceDisk;
 use tier_store::label::{self, LabelState};
 use tier_store::layout::{self, Candidate};
 use tier_store::open::OpenOptions;
-use tier_store::steps::Steps;
 use tier_store::store::Store;
 use tier_sys::block::Access;
 use tier_wire::{CreateVolume, ErrorBody, ErrorKind, Overwrite, VolumeChange};
@@ -25,6 +24,7 @@ use crate::api::control::Answer;
 use crate::backend::dm::DmBackend;
 use crate::backend::{Layout, MemberDevice};
 use crate::member::{self, Facts, Force, MemberError, Requirements};
+use crate::stop_point;
 use crate::volume::view;
 
 /// A volume that has passed every check.
@@ -273,7 +273,7 @@ fn create(checked: &Checked, backend: &DmBackend) -> Answer<()> {
             .map_err(|error| of_device(&error))?;
         disks.push(Arc::new(disk));
     }
-    Store::create(&checked.new, &disks, Steps::none())
+    Store::create(&checked.new, &disks, stop_point::store_steps())
         .map(drop)
         .map_err(|error| ErrorBody::new(ErrorKind::Io, chain(&error)))
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use tier_core::command::{Refusal, Reply, Stage};
 use tier_core::event::Event;
 use tier_store::open::OpenOptions;
-use tier_store::steps::Steps;
 use tier_wire::{
     DestroyVolume, ErrorBody, ErrorKind, StartVolume, StopVolume, Volume, VolumeChange, VolumeName,
 };
@@ -14,6 +13,7 @@ use super::Manager;
 use super::error::{internal, no_volume, of_backend, of_device, to_body};
 use crate::api::control::Answer;
 use crate::backend::dm::DmBackend;
+use crate::stop_point;
 use crate::volume::assemble::{layout, open_areas};
 use crate::volume::discover::Found;
 use crate::volume::handle::Asker;
@@ -246,7 +246,7 @@ fn wipe(members: &[Found]) -> Answer<()> {
     let wiped = open_areas(&backend, members)
         .map_err(|error| to_body(&error))
         .and_then(|disks| {
-            tier_store::create::destroy(&disks, &Steps::none())
+            tier_store::create::destroy(&disks, &stop_point::store_steps())
                 .map_err(|error| ErrorBody::new(ErrorKind::Io, super::error::chain(&error)))
         });
     let released = backend

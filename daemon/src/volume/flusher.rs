@@ -36,11 +36,13 @@ impl Flusher {
             .spawn(move || {
                 while let Ok(targets) = inbox.recv() {
                     stop_point::reach("flush:before");
-                    for event in flush(&members, &targets) {
+                    let outcome = flush(&members, &targets);
+                    // Flushed, and nobody has been told yet.
+                    stop_point::reach("flush:after");
+                    for event in outcome {
                         // The run loop ends before this thread only when the daemon stops.
                         let _ = events.send(event);
                     }
-                    stop_point::reach("flush:after");
                 }
             })?;
         Ok(Self {

@@ -20,6 +20,7 @@ use tier_sys::interrupt::{Deadline, SignalsHeldBack};
 use super::control::{Control, failed, stuck};
 use super::status::parse_mirror_status;
 use crate::backend::{BackendError, Hold};
+use crate::stop_point;
 
 /// How the hold of a gate ended.
 pub(crate) enum GateSwap {
@@ -47,6 +48,7 @@ impl Control {
             return Err(self.not_held(device, limit, source));
         }
         let drain = start.elapsed();
+        stop_point::reach("hold:volume");
         for name in inner {
             if let Err(source) = self.calls.resume(name, UdevRules::NodeOnly) {
                 return Err(self.let_go(device, rules, ("start", name, source)));
@@ -74,6 +76,7 @@ impl Control {
             return Err(self.not_held(gate, limit, source));
         }
         let drain = start.elapsed();
+        stop_point::reach("hold:gate");
         if let Some(mirror) = complete {
             match self.state_in_hold(mirror) {
                 Ok(state) if state.is_complete() => {}
