@@ -123,6 +123,7 @@ pub struct Disk {
     write_cache: bool,
     discard: bool,
     power_loss: PowerLoss,
+    flushes_nothing: bool,
     speed: Speed,
 }
 
@@ -139,6 +140,7 @@ impl Disk {
             write_cache: true,
             discard: false,
             power_loss: PowerLoss::Kept,
+            flushes_nothing: false,
             speed: Speed::Full,
         }
     }
@@ -170,6 +172,14 @@ impl Disk {
     /// What a power cut does to unflushed writes.
     pub fn on_power_loss(mut self, power_loss: PowerLoss) -> Self {
         self.power_loss = power_loss;
+        self
+    }
+
+    /// A disk that lies: it answers a flush, or a write with force-unit-access, and leaves the data
+    /// in its volatile cache. What a suite shows of power cuts is worth something only if it fails
+    /// on such disks.
+    pub fn flush_nothing(mut self) -> Self {
+        self.flushes_nothing = true;
         self
     }
 

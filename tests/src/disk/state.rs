@@ -22,6 +22,7 @@ pub(super) struct State {
 struct Parts {
     block_bytes: u64,
     write_cache: bool,
+    flushes_nothing: bool,
     answers: Answers,
     /// Bad blocks by their number.
     bad: BTreeMap<u64, Spoil>,
@@ -43,6 +44,7 @@ impl State {
         let parts = Parts {
             block_bytes: u64::from(disk.block_bytes),
             write_cache: disk.write_cache,
+            flushes_nothing: disk.flushes_nothing,
             answers: Answers::GOOD,
             bad: BTreeMap::new(),
             cache: Cache::new(image, disk.block_bytes, disk.power_loss),
@@ -145,7 +147,8 @@ impl Parts {
                 refuse_if(self.answers.write == Answer::Fail)?;
                 refuse_if(*fua && self.answers.flush == Answer::Fail)?;
                 self.write_over(offset, length)?;
-                if *fua || !self.write_cache {
+                let durable = *fua && !self.flushes_nothing;
+                if durable || !self.write_cache {
                     self.cache
                         .write_through(offset, data)
                         .map_err(|_error| EIO)?;
@@ -156,7 +159,9 @@ impl Parts {
             }
             Action::Flush => {
                 refuse_if(self.answers.flush == Answer::Fail)?;
-                self.cache.flush().map_err(|_error| EIO)?;
+                if !self.flushes_nothing {
+                    self.cache.flush().map_err(|_error| EIO)?;
+                }
                 Ok(Vec::new())
             }
             Action::Discard => {
