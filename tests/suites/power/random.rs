@@ -1,0 +1,85 @@
+//! Cuts of the whole guest at random moments, under load with moves without end.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tier_tests::guest::{Guest, Inside, PowerIsOff};
+use tier_tests::test_name;
+
+use crate::files::Kind;
+use crate::load::{Load, REGIONS};
+use crate::volume::{self, Disks, Fate, bring_up, move_on, setting};
+use crate::{seed, variable};
+
+/// Longest time from the start of the load to the cut.
+const LONGEST: Duration = Duration::from_millis(2500);
+
+#[test]
+fn the_volume_outlives_cuts_at_random_moments() {
+    let cuts = variable("TIER_POWER_CUTS", 10);
+    let mut guest = Guest::uml(test_name!()).module("ext4").module("xfs");
+    for cut in 0..=cuts {
+        let body = move |inside: &Inside| one(inside, cut);
+        guest = if cut == cuts {
+            guest.phase(move |inside| {
+                let disks = Disks::start(inside, Fate::Kept);
+                verified(inside, &disks, cut);
+            })
+        } else {
+            guest.until_cut(body)
+        };
+    }
+    guest.run();
+}
+
+fn one(inside: &Inside, cut: u64) -> PowerIsOff {
+    let mut random = fastrand::Rng::with_seed(seed().wrapping_mul(1_000_003).wrapping_add(cut));
+    let fate = Fate::Each(random.u64(..));
+    let until = LONGEST.mul_f64(random.f64());
+    println!("cut {cut}: after {until:?}, {fate:?}");
+    let disks = Disks::start(inside, fate);
+    let load = if cut == 0 {
+        let daemon = setting(inside).run();
+        disks.create(&daemon);
+        let load = load_of(inside);
+        load.begin();
+        assert!(daemon.stop().success());
+        load
+    } else {
+        verified(inside, &disks, cut)
+    };
+    let running = load.start();
+    let daemon = setting(inside).run();
+    let cut_now = Arc::new(AtomicBool::new(false));
+    std::thread::spawn({
+        let cut_now = Arc::clone(&cut_now);
+        move || {
+            std::thread::sleep(until);
+            cut_now.store(true, Ordering::Relaxed);
+            let _ = Inside::current().expect("inside a guest").cut_power();
+        }
+    });
+    // Moves of a few regions at a time, all over the load, so that many are under way at once. A
+    // move that is refused, since one of its regions is moving, is no failure.
+    while !cut_now.load(Ordering::Relaxed) {
+        running.assert_alive();
+        let first = random.u32(0..REGIONS);
+        let last = (first + random.u32(0..6)).min(REGIONS - 1);
+        let _refused = move_on(&daemon, (first, last), random.usize(0..3), random.bool());
+    }
+    inside.wait_for_cut()
+}
+
+fn load_of(inside: &Inside) -> Load {
+    Load::new(inside, Kind::Ext4, Path::new(volume::DEVICE))
+}
+
+fn verified(inside: &Inside, disks: &Disks, cut: u64) -> Load {
+    bring_up(inside, cut.is_multiple_of(2));
+    disks.assert_sound();
+    let load = load_of(inside);
+    println!("found whole: {}", load.verify());
+    load
+}

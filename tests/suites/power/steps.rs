@@ -1,0 +1,212 @@
+//! A cut at every step of a move, and at every step of a start that mends.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tier_tests::command::attempt;
+use tier_tests::disk::Speed;
+use tier_tests::guest::{Guest, Inside, PowerIsOff};
+use tier_tests::test_name;
+use tier_tests::tierd::Daemon;
+
+use crate::files::Kind;
+use crate::load::{Load, REGIONS, Running};
+use crate::seed;
+use crate::volume::{self, Disks, Fate, bring_up, move_on, setting};
+
+/// Where a cut comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    /// In a move, when the daemon reaches this point for the n-th time.
+    Move(&'static str, u32),
+    /// In a move, when a part of the data is copied.
+    Copy,
+    /// In the start that finds what the cut before left.
+    Start(&'static str, u32),
+}
+
+/// In the order of a move. A commit and a mark each come twice: the second commit frees the
+/// former home. A commit goes to two replicas, a mark to three labels of two copies each.
+const CUTS: [Cut; 24] = [
+    Cut::Move("add_legs:before", 1),
+    Cut::Move("hold:volume", 1),
+    Cut::Move("add_legs:after", 1),
+    Cut::Copy,
+    Cut::Move("flush:before", 1),
+    Cut::Move("flush:after", 1),
+    Cut::Move("commit:before", 1),
+    // Between the replicas; and the start that makes the second equal is cut before and after.
+    Cut::Move("store:after_replica", 1),
+    Cut::Start("store:before_replica", 1),
+    Cut::Start("start:recovered", 1),
+    Cut::Start("start:marked", 1),
+    Cut::Move("commit:after", 1),
+    Cut::Move("mark:before", 1),
+    // Between the two copies of one label, and between the labels of two members.
+    Cut::Move("store:label_copy", 2),
+    Cut::Move("store:after_label", 1),
+    Cut::Move("mark:after", 1),
+    Cut::Move("drop_leg:before", 1),
+    Cut::Move("hold:gate", 1),
+    Cut::Move("drop_leg:after", 1),
+    Cut::Move("hold:volume", 2),
+    Cut::Move("set_map:after", 1),
+    // The commit that frees.
+    Cut::Move("commit:before", 2),
+    Cut::Move("store:after_replica", 3),
+    Cut::Move("commit:after", 2),
+];
+
+#[test]
+fn ext4_outlives_a_cut_at_every_step() {
+    chain(test_name!(), Kind::Ext4, 0);
+}
+
+#[test]
+fn xfs_outlives_a_cut_at_every_step() {
+    chain(test_name!(), Kind::Xfs, 1);
+}
+
+#[test]
+fn ext4_outlives_a_cut_at_every_step_with_other_fates() {
+    chain(test_name!(), Kind::Ext4, 2);
+}
+
+/// What the disks forget at the cut of this number, in the chain of this number: over the three
+/// chains each cut meets all three.
+fn fate(chain: usize, number: usize) -> Fate {
+    let coin = seed().wrapping_add((chain * CUTS.len() + number) as u64);
+    match (chain + number) % 3 {
+        0 => Fate::Lost,
+        1 => Fate::Some(coin),
+        _ => Fate::Kept,
+    }
+}
+
+fn chain(test: String, kind: Kind, number: usize) {
+    let mut guest = Guest::uml(test).module("ext4").module("xfs");
+    for (at, cut) in CUTS.into_iter().enumerate() {
+        guest = guest.until_cut(move |inside| {
+            println!("cut {at}: {cut:?}, {:?}", fate(number, at));
+            let disks = Disks::start(inside, fate(number, at));
+            if let Cut::Start(point, n) = cut {
+                return in_start(inside, point, n, at);
+            }
+            let load = Load::new(inside, kind, Path::new(volume::DEVICE));
+            if at == 0 {
+                begin(inside, &disks, &load);
+            } else {
+                whole_again(inside, &disks, &load, at);
+            }
+            in_move(inside, &disks, &load, cut)
+        });
+    }
+    guest
+        .phase(move |inside| {
+            let disks = Disks::start(inside, Fate::Kept);
+            let load = Load::new(inside, kind, Path::new(volume::DEVICE));
+            whole_again(inside, &disks, &load, CUTS.len());
+        })
+        .run();
+}
+
+/// Makes the volume and its first content.
+fn begin(inside: &Inside, disks: &Disks, load: &Load) {
+    let daemon = setting(inside).run();
+    disks.create(&daemon);
+    load.begin();
+    assert!(daemon.stop().success());
+}
+
+/// Brings up what the last cut left, asserts that nothing acknowledged is lost and everything is
+/// sound, and moves the whole load on under load.
+fn whole_again(inside: &Inside, disks: &Disks, load: &Load, at: usize) {
+    bring_up(inside, at.is_multiple_of(2));
+    disks.assert_sound();
+    println!("found whole: {}", load.verify());
+    let home = disks.home();
+    let daemon = setting(inside).run();
+    let running = load.start();
+    move_on(&daemon, (0, REGIONS - 1), home, true).unwrap_or_else(|why| panic!("{why}"));
+    running.stop();
+    assert!(daemon.stop().success());
+    assert_ne!(disks.home(), home, "nothing moved");
+    disks.assert_sound();
+    load.verify_mounted();
+}
+
+/// Moves the load on until the power is cut in it.
+fn in_move(inside: &Inside, disks: &Disks, load: &Load, cut: Cut) -> PowerIsOff {
+    let home = disks.home();
+    let daemon = match cut {
+        Cut::Move(point, n) => setting(inside).cut_power_at(point, n).run(),
+        Cut::Copy | Cut::Start(..) => setting(inside).run(),
+    };
+    let running = load.start();
+    if cut == Cut::Copy {
+        let slowly = Speed::Flash {
+            latency: Duration::from_micros(200),
+            bytes_per_second: 8 << 20,
+        };
+        disks.all().iter().for_each(|disk| disk.set_speed(slowly));
+    }
+    move_on(&daemon, (0, REGIONS - 1), home, false).unwrap_or_else(|why| panic!("{why}"));
+    if cut == Cut::Copy {
+        await_half_a_copy(&running);
+        return inside.cut_power();
+    }
+    await_cut(&daemon, &running)
+}
+
+/// Waits for the cut; fails if the writers do, or the move ends without having come by the point.
+fn await_cut(daemon: &Daemon, running: &Running) -> ! {
+    let start = Instant::now();
+    loop {
+        running.assert_alive();
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "the move never came by the point at which the power was to be cut:\n{}",
+            daemon.log()
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Waits until a third of the load is copied, and not all.
+fn await_half_a_copy(running: &Running) {
+    let start = Instant::now();
+    loop {
+        running.assert_alive();
+        let status = attempt("dmsetup", &["status", "--noflush", "--target", "mirror"]);
+        if let Some((synced, chunks)) = status.ok().as_deref().and_then(chunks_in_sync)
+            && synced * 3 > chunks
+        {
+            assert!(synced < chunks, "the copy was too fast to be cut");
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "no copy begins");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Chunks in sync and all chunks, from a mirror's status line.
+fn chunks_in_sync(status: &str) -> Option<(u64, u64)> {
+    let (synced, chunks) = status.split(' ').find_map(|word| word.split_once('/'))?;
+    Some((synced.parse().ok()?, chunks.parse().ok()?))
+}
+
+/// A start, cut in its mending. The point must be reached: where nothing is to be mended, there is
+/// no step of it.
+fn in_start(inside: &Inside, point: &str, n: u32, at: usize) -> PowerIsOff {
+    let setting = setting(inside).cut_power_at(point, n);
+    if at.is_multiple_of(2) {
+        let status = setting.activate();
+        panic!("`tierd activate` came by no {point} and ended with {status}");
+    }
+    let mut daemon = setting.spawn();
+    let status = daemon.wait();
+    panic!(
+        "`tierd run` came by no {point} and ended with {status}:\n{}",
+        daemon.log()
+    );
+}
