@@ -26,6 +26,7 @@
 mod disks;
 mod kernel;
 mod random;
+mod seen;
 mod store;
 mod world;
 
@@ -74,7 +75,7 @@ fn no_acknowledged_write_is_lost_whatever_fails() {
 /// The simulation is only worth what it reaches: every way a move can end, every kind of fault.
 #[test]
 fn the_simulation_reaches_every_way_a_move_can_go() {
-    let mut seen = world::Seen::default();
+    let mut seen = seen::Seen::default();
     for seed in 0..300 {
         let mut world = World::new(seed, None);
         world.run();
