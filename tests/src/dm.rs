@@ -35,6 +35,31 @@ impl Device {
         }
     }
 
+    /// The device of this name, which somebody else has made or will make.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+        }
+    }
+
+    /// Whether there is such a device, and it has a live table.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        let state = attempt(
+            "dmsetup",
+            &[
+                "info",
+                "--columns",
+                "--noheadings",
+                "-o",
+                "suspended,tables_loaded",
+                &self.name,
+            ],
+        );
+        state.is_ok_and(|state| state.contains("Active") && state.contains("Live"))
+    }
+
     /// The device node.
     #[must_use]
     pub fn path(&self) -> PathBuf {

@@ -17,5 +17,6 @@ pub mod dm;
 pub mod guest;
 pub mod io;
 pub mod loopdev;
+pub mod outage;
 pub mod skip;
 pub mod tierd;

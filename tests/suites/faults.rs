@@ -1,0 +1,456 @@
+//! Disks that fail at each step of a move, under a load that verifies: nothing acknowledged is
+//! lost, good blocks are readable again within a second, and people are told why.
+//!
+//! The whole daemon runs, with its disks behind it. A fault comes while the daemon stands still at
+//! the step (a stop point), or in the middle of the copy. What the disks lose for good is said by
+//! each row of the tables; everything else must be there, at once and after the disk is well again.
+//! How long good blocks could not be read is printed for each row (`--nocapture`).
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by it"
+)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use tier_tests::disk::{Answer, Answers, Disk, RunningDisk, Speed, Spoil};
+use tier_tests::dm::{Device, MirrorStatus};
+use tier_tests::guest::{Guest, Inside};
+use tier_tests::io::wait_until;
+use tier_tests::outage::Outage;
+use tier_tests::test_name;
+use tier_tests::tierd::{Daemon, Programs, Setting};
+
+const TIERD: &str = env!("CARGO_BIN_EXE_tierd_under_test");
+const MIB: u64 = 1 << 20;
+
+/// How soon good blocks must be readable again: the issue's own figure.
+const READABLE_WITHIN: Duration = Duration::from_secs(1);
+/// Longer than anything takes that comes to an end.
+const LONG: Duration = Duration::from_secs(30);
+
+/// Two small disks that carry the metadata, so that the disks that fail carry none.
+const META_BYTES: u64 = 8 * MIB;
+/// The disk that moves go to: 95 regions after its labels, 85 of them in the volume.
+const SSD_BYTES: u64 = 96 * MIB;
+/// The disk that moves come from: 31 regions after its labels, 27 of them in the volume.
+const HDD_BYTES: u64 = 32 * MIB;
+/// Where data begin on a disk without metadata.
+const DATA_START: u64 = MIB;
+/// First region of the volume that lies on the source.
+const FIRST_ON_HDD: u64 = 4 + 85;
+/// The regions that move: three, in the middle of the source.
+const MOVED: std::ops::Range<u64> = FIRST_ON_HDD + 11..FIRST_ON_HDD + 14;
+/// Where they begin on the source.
+const ON_SOURCE: u64 = DATA_START + 11 * MIB;
+/// Where the first free regions of the target begin.
+const ON_TARGET: u64 = DATA_START + 85 * MIB;
+/// Where a block goes bad in the regions that move: in the last chunk that is copied.
+const BAD: u64 = 2 * MIB + MIB / 2 + 64 * 1024;
+
+const VOLUME: &str = "/dev/tierd/v";
+const STOPPED: &str = "/run/stopped";
+
+/// Where in a move the fault comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// Some chunks are in sync, and some are not.
+    Copying,
+    /// The copy is complete, and not flushed.
+    Copied,
+    /// The target is durably the home, and the mirror is still there.
+    Committed,
+    /// The extent is linear on its target, which the volume's own table does not say yet.
+    Swapped,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leg {
+    Source,
+    Target,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Reads,
+    Writes,
+    Flushes,
+    BadBlock,
+    Gone,
+}
+
+/// What cannot be read while the fault lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unreadable {
+    Nothing,
+    /// The bad block alone.
+    BadBlock,
+    /// All that moves: its only good disk is gone.
+    Everything,
+}
+
+/// A fault, and what must come of it.
+struct Case {
+    step: Step,
+    leg: Leg,
+    fault: Fault,
+    unreadable: Unreadable,
+    /// `None` if the move is done; else the reason that people must be told, in part.
+    reason: Option<&'static str>,
+}
+
+impl Case {
+    const fn done(step: Step, leg: Leg, fault: Fault) -> Self {
+        Self {
+            step,
+            leg,
+            fault,
+            unreadable: Unreadable::Nothing,
+            reason: None,
+        }
+    }
+
+    const fn failed(step: Step, leg: Leg, fault: Fault, reason: &'static str) -> Self {
+        Self {
+            reason: Some(reason),
+            ..Self::done(step, leg, fault)
+        }
+    }
+
+    const fn unreadable(self, unreadable: Unreadable) -> Self {
+        Self { unreadable, ..self }
+    }
+}
+
+const SOURCE: &str = "its source failed, on member 3 from region 11 on: ";
+const TARGET: &str = "its target failed, on member 2 from region 85 on: ";
+const FLUSH: &str = "its target on member 2 could not be flushed: cannot make /dev/nbd";
+
+#[test]
+fn a_source_that_fails_in_the_copy_is_kept_for_its_good_blocks() {
+    let case = |fault| Case::failed(Step::Copying, Leg::Source, fault, SOURCE);
+    guest_of(
+        test_name!(),
+        &[
+            case(Fault::Writes),
+            case(Fault::BadBlock).unreadable(Unreadable::BadBlock),
+            case(Fault::Reads).unreadable(Unreadable::Everything),
+            case(Fault::Gone).unreadable(Unreadable::Everything),
+        ],
+    );
+}
+
+#[test]
+fn a_target_that_fails_in_the_copy_is_given_up() {
+    let case = |fault| Case::failed(Step::Copying, Leg::Target, fault, TARGET);
+    guest_of(
+        test_name!(),
+        &[
+            case(Fault::Writes),
+            case(Fault::BadBlock),
+            case(Fault::Gone),
+            Case::failed(Step::Copying, Leg::Target, Fault::Flushes, FLUSH),
+        ],
+    );
+}
+
+#[test]
+fn a_source_that_fails_after_the_copy_is_left_for_the_target() {
+    let case = |fault| Case::done(Step::Copied, Leg::Source, fault);
+    guest_of(
+        test_name!(),
+        &[
+            case(Fault::Reads),
+            case(Fault::Writes),
+            case(Fault::BadBlock),
+            case(Fault::Gone),
+        ],
+    );
+}
+
+#[test]
+fn a_target_that_fails_after_the_copy_is_given_up() {
+    let case = |fault| Case::failed(Step::Copied, Leg::Target, fault, TARGET);
+    guest_of(
+        test_name!(),
+        &[
+            case(Fault::Writes),
+            // The flush is what meets these first.
+            Case::failed(Step::Copied, Leg::Target, Fault::Gone, FLUSH),
+            Case::failed(Step::Copied, Leg::Target, Fault::Flushes, FLUSH),
+        ],
+    );
+}
+
+#[test]
+fn a_leg_that_fails_after_the_commit_is_dropped_whichever_it_is() {
+    guest_of(
+        test_name!(),
+        &[
+            Case::done(Step::Committed, Leg::Source, Fault::Gone),
+            Case::done(Step::Committed, Leg::Source, Fault::Writes),
+            Case::failed(Step::Committed, Leg::Target, Fault::Writes, TARGET),
+            Case::failed(Step::Committed, Leg::Target, Fault::Gone, TARGET),
+        ],
+    );
+}
+
+#[test]
+fn after_the_swap_the_source_is_not_missed_and_the_target_serves_what_it_can() {
+    let target = |fault| Case::done(Step::Swapped, Leg::Target, fault);
+    guest_of(
+        test_name!(),
+        &[
+            Case::done(Step::Swapped, Leg::Source, Fault::Gone),
+            target(Fault::BadBlock).unreadable(Unreadable::BadBlock),
+            target(Fault::Gone).unreadable(Unreadable::Everything),
+        ],
+    );
+}
+
+/// Runs the cases one after the other in one guest, each on disks and a volume of its own.
+fn guest_of(test: String, cases: &[Case]) {
+    Guest::uml(test)
+        .phase(|guest| {
+            for (number, case) in cases.iter().enumerate() {
+                fails_as_planned(guest, number, case);
+            }
+        })
+        .run();
+}
+
+/// Four disks: two for the metadata, the target and the source.
+struct Disks {
+    meta: [RunningDisk; 2],
+    ssd: RunningDisk,
+    hdd: RunningDisk,
+}
+
+impl Disks {
+    fn start(guest: &Inside, number: usize) -> Self {
+        let disk = |name: &str, bytes| {
+            let image = guest.file(&format!("{number}-{name}"));
+            Disk::new(image, bytes).start()
+        };
+        Self {
+            meta: [disk("m0", META_BYTES), disk("m1", META_BYTES)],
+            ssd: disk("ssd", SSD_BYTES),
+            hdd: disk("hdd", HDD_BYTES),
+        }
+    }
+
+    fn create(&self, daemon: &Daemon) {
+        let [first, second] = &self.meta;
+        daemon.create(
+            "v",
+            &[
+                ("nvme", first.path()),
+                ("nvme", second.path()),
+                ("ssd", self.ssd.path()),
+                ("hdd", self.hdd.path()),
+            ],
+        );
+    }
+
+    fn break_leg(&self, leg: Leg, fault: Fault) {
+        let (disk, start) = match leg {
+            Leg::Source => (&self.hdd, ON_SOURCE),
+            Leg::Target => (&self.ssd, ON_TARGET),
+        };
+        let good = Answers::GOOD;
+        match fault {
+            Fault::Reads => disk.answer(Answers {
+                read: Answer::Fail,
+                ..good
+            }),
+            Fault::Writes => disk.answer(Answers {
+                write: Answer::Fail,
+                ..good
+            }),
+            Fault::Flushes => disk.answer(Answers {
+                flush: Answer::Fail,
+                ..good
+            }),
+            Fault::BadBlock => disk.spoil(start + BAD, 4096, Spoil::ForEver),
+            Fault::Gone => disk.answer(Answers::GONE),
+        }
+    }
+
+    /// The home of the first region that moves: (member, region on it), as the metadata say.
+    fn home(&self, daemon: &Daemon) -> (u64, u64) {
+        let nodes = [
+            self.meta[0].node(),
+            self.meta[1].node(),
+            self.ssd.node(),
+            self.hdd.node(),
+        ];
+        let dump = daemon.json(&[&["dump"][..], &nodes].concat());
+        let extents = dump["metadata"]["extents"].as_array().unwrap().clone();
+        let extent = extents
+            .iter()
+            .rfind(|extent| number(&extent["first"]) <= MOVED.start);
+        let extent = extent.unwrap();
+        let leg = &extent["legs"][0];
+        let inside = MOVED.start - number(&extent["first"]);
+        (number(&leg["member"]), number(&leg["first"]) + inside)
+    }
+}
+
+fn number(value: &Value) -> u64 {
+    value
+        .as_u64()
+        .unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+fn setting<'inside>(guest: &'inside Inside, step: Step) -> Setting<'inside> {
+    let setting = Setting::new(guest, Programs::beside(TIERD));
+    let place = match step {
+        Step::Copying => return setting,
+        Step::Copied => "flush:before#1",
+        Step::Committed => "commit:after#1",
+        Step::Swapped => "drop_leg:after#1",
+    };
+    setting
+        .environment("TIERD_STOP_AT", place)
+        .environment("TIERD_STOP_HOW", "wait")
+        .environment("TIERD_STOP_FILE", STOPPED)
+}
+
+/// Begins the move, and breaks a leg at the step.
+fn move_and_break(daemon: &Daemon, disks: &Disks, case: &Case) {
+    if case.step == Step::Copying {
+        // Half a second and more for three regions; the source answers as fast as ever.
+        disks.ssd.set_speed(Speed::Flash {
+            latency: Duration::ZERO,
+            bytes_per_second: 4 * MIB,
+        });
+    }
+    begin_move(daemon);
+    if case.step == Step::Copying {
+        let mirror = Device::named("tierd-v-mirror-1");
+        wait_until("a chunk is copied", LONG, || {
+            mirror.is_live() && MirrorStatus::of(&mirror).in_sync > 0
+        });
+        let status = MirrorStatus::of(&mirror);
+        assert!(status.in_sync < status.chunks, "too late: {status:?}");
+    } else {
+        wait_until("the daemon is at the step", LONG, || {
+            Path::new(STOPPED).exists()
+        });
+    }
+    disks.break_leg(case.leg, case.fault);
+    if case.step == Step::Copying {
+        disks.ssd.set_speed(Speed::Full);
+    } else {
+        std::fs::remove_file(STOPPED).unwrap();
+    }
+}
+
+fn begin_move(daemon: &Daemon) {
+    let range = format!("{}-{}", MOVED.start, MOVED.end - 1);
+    daemon.must(&["move", "v", "--regions", &range, "--to", "ssd"]);
+}
+
+/// The newest move that has ended, once none is under way.
+fn ended_move(daemon: &Daemon) -> Value {
+    let mut moves = Value::Null;
+    wait_until("the move has ended", LONG, || {
+        moves = daemon.json(&["moves", "v", "--history"]);
+        moves["live"].as_array().unwrap().is_empty()
+            && moves["pending"].as_array().unwrap().is_empty()
+            && !moves["history"].as_array().unwrap().is_empty()
+    });
+    moves["history"][0].clone()
+}
+
+fn problems(daemon: &Daemon) -> String {
+    daemon.json(&["status", "v"])["problems"].to_string()
+}
+
+fn fails_as_planned(guest: &Inside, number: usize, case: &Case) {
+    let disks = Disks::start(guest, number);
+    let daemon = setting(guest, case.step).run();
+    disks.create(&daemon);
+    let moving = Outage::start(Path::new(VOLUME), MOVED.start * MIB, 3 * MIB);
+    let elsewhere = Outage::start(Path::new(VOLUME), 0, MIB);
+    move_and_break(&daemon, &disks, case);
+    let ended = ended_move(&daemon);
+    told_why(&daemon, case, &ended);
+
+    let writes = elsewhere.writes();
+    wait_until("the load goes on", LONG, || {
+        elsewhere.writes() > writes + 50
+    });
+    let (seen, acknowledged) = moving.stop();
+    let (_, others) = elsewhere.stop();
+    let (step, leg, fault) = (case.step, case.leg, case.fault);
+    println!("{step:?}, {leg:?}, {fault:?}: {seen:?}");
+    assert!(seen.writes > 0);
+    assert!(
+        seen.longest_outage < READABLE_WITHIN,
+        "good blocks could not be read for {:?}",
+        seen.longest_outage
+    );
+    let bad = BTreeSet::from([MOVED.start * MIB + BAD]);
+    let lost = match case.unreadable {
+        Unreadable::Nothing => BTreeSet::new(),
+        Unreadable::BadBlock => bad,
+        Unreadable::Everything => seen.unreadable.clone(),
+    };
+    assert_eq!(seen.unreadable, lost, "what cannot be read");
+    assert_eq!(lost.is_empty(), case.unreadable == Unreadable::Nothing);
+
+    // The disk is well again, but for its bad block.
+    disks.ssd.answer(Answers::GOOD);
+    disks.hdd.answer(Answers::GOOD);
+    let gone_for_good = match case.unreadable {
+        Unreadable::BadBlock => lost,
+        _ => BTreeSet::new(),
+    };
+    acknowledged.verify(&gone_for_good).unwrap();
+    others.verify(&BTreeSet::new()).unwrap();
+    if case.reason.is_some() && case.fault != Fault::BadBlock {
+        moves_elsewhere_now(&daemon, &disks, case);
+    }
+    daemon.must(&["volume", "stop", "v"]);
+    daemon.must(&["volume", "start", "v"]);
+    acknowledged.verify(&gone_for_good).unwrap();
+    others.verify(&BTreeSet::new()).unwrap();
+    daemon.must(&["volume", "stop", "v"]);
+    daemon.must(&["volume", "destroy", "v", "--yes"]);
+    assert_eq!(daemon.stop().code(), Some(0));
+}
+
+/// The move ended as it had to, and says why.
+fn told_why(daemon: &Daemon, case: &Case, ended: &Value) {
+    let Some(reason) = case.reason else {
+        assert_eq!(ended["stage"], "done", "{ended}");
+        if case.leg == Leg::Source && case.step != Step::Swapped {
+            let problems = problems(daemon);
+            assert!(problems.contains(SOURCE), "{problems}");
+        }
+        return;
+    };
+    assert_eq!(ended["stage"], "failed", "{ended}");
+    let error = ended["error"].as_str().unwrap();
+    assert!(error.contains(reason), "{error}");
+    assert!(error.len() > reason.len(), "the cause is missing: {error}");
+    let shown = daemon.must(&["moves", "v", "--history"]);
+    assert!(shown.contains(error), "people are told too: {shown}");
+}
+
+/// The same regions are moved again by hand, onto others than those that failed.
+fn moves_elsewhere_now(daemon: &Daemon, disks: &Disks, case: &Case) {
+    begin_move(daemon);
+    let ended = ended_move(daemon);
+    assert_eq!(ended["stage"], "done", "{ended}");
+    let first = match case.leg {
+        Leg::Source => 85,
+        Leg::Target => 88,
+    };
+    assert_eq!(disks.home(daemon), (2, first), "(member, region)");
+}
