@@ -97,7 +97,10 @@ impl Migrate {
                 continue;
             }
             one.target_failed = true;
-            one.fail(&format!("its target could not be flushed: {error}"));
+            one.fail(&format!(
+                "its target on member {} could not be flushed: {error}",
+                one.target.member
+            ));
         }
     }
 
