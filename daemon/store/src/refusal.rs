@@ -86,7 +86,8 @@ pub enum OpenError {
     /// A device has another size than its label says.
     #[error(
         "{device} has {actual} bytes, and its label says {labelled}: it was resized, cut short by \
-         a partition or a loop device, or its content was copied from another device"
+         a partition or a loop device, or its content was copied from another device; \
+         give it its size back, or attach the right one"
     )]
     Size {
         /// The device.

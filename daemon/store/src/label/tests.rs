@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::*;
 use crate::testing::{Fate, Fault, MemoryDisk, Operation, Power};
 

@@ -1,6 +1,7 @@
 //! The map against a plain array of regions, under random commits.
 
 use proptest::prelude::*;
+use tier_core::command::Commit;
 
 use super::*;
 use crate::fixture::{extent, generation, leg};
