@@ -11,12 +11,15 @@
     reason = "a harness fails the test that uses it, and a panic is how a test fails"
 )]
 
+pub mod api;
 pub mod command;
 pub mod disk;
 pub mod dm;
 pub mod guest;
 pub mod io;
+pub mod load;
 pub mod loopdev;
 pub mod outage;
+pub mod rig;
 pub mod skip;
 pub mod tierd;

@@ -1,0 +1,260 @@
+//! A volume on three members, as the suites that move and kill need it.
+//!
+//! Owns: the members' disks, the daemon's configuration, and what the kernel says of the volume
+//! without the daemon. The volume is `v`; its members are 0 (nvme), 1 (ssd) and 2 (hdd); a region
+//! is 1 MiB and a move two of them at most, so that a request becomes a batch of moves.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tier_sys::block::{Access, BlockDevice, DeviceNumber};
+
+use crate::api;
+use crate::command::{attempt, run};
+use crate::disk::{Disk, RunningDisk, Speed};
+use crate::guest::Inside;
+use crate::tierd::{Daemon, Programs, Setting};
+
+/// Device of the volume.
+pub const VOLUME: &str = "/dev/tierd/v";
+/// Where the daemon answers.
+const SOCKET: &str = "/run/tierd/tierd.sock";
+/// The volume's moves.
+const MOVES: &str = "/v1/volumes/v/moves";
+/// Bytes of a region.
+pub const REGION_BYTES: u64 = 1 << 20;
+/// 512-byte sectors of a region.
+const REGION_SECTORS: u64 = REGION_BYTES / 512;
+/// Regions that one move takes along.
+pub const REGIONS_A_MOVE: u32 = 2;
+/// Classes of the members, in the order of their numbers.
+pub const CLASSES: [&str; 3] = ["nvme", "ssd", "hdd"];
+/// Bytes of each member.
+const MEMBER_BYTES: [u64; 3] = [32 << 20, 32 << 20, 40 << 20];
+/// Longer than moves and starts take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Three disks with a volume on them.
+#[derive(Debug)]
+pub struct Rig<'inside> {
+    guest: &'inside Inside,
+    programs: Programs,
+    /// The members' disks.
+    pub disks: [RunningDisk; 3],
+    regions: u32,
+}
+
+/// How a daemon that was to be killed is found.
+#[derive(Debug)]
+pub enum Met {
+    /// It answers.
+    Up(Daemon),
+    /// It died before it answered.
+    DiedAtStart,
+}
+
+impl<'inside> Rig<'inside> {
+    /// Makes disks and a volume on them; no daemon is left.
+    #[must_use]
+    pub fn start(guest: &'inside Inside, programs: Programs, discard: bool) -> Self {
+        let disks = [0, 1, 2].map(|at: usize| {
+            let disk = Disk::new(guest.file(CLASSES[at]), MEMBER_BYTES[at]);
+            let disk = if discard { disk.discard() } else { disk };
+            disk.start()
+        });
+        let mut rig = Self {
+            guest,
+            programs,
+            disks,
+            regions: 0,
+        };
+        let daemon = rig.run();
+        let members = [0, 1, 2].map(|at: usize| (CLASSES[at], rig.disks[at].path()));
+        daemon.create("v", &members);
+        assert!(daemon.stop().success());
+        let bytes = BlockDevice::open(Path::new(VOLUME), Access::ReadOnly)
+            .expect("the volume")
+            .size_bytes();
+        rig.regions = u32::try_from(bytes / REGION_BYTES).expect("a small volume");
+        rig
+    }
+
+    /// Makes the third disk a slow one that turns. Mildly: a seek of 2 ms.
+    pub fn slow_down_the_hdd(&self) {
+        self.disks[2].set_speed(Speed::Rotating {
+            full_seek: Duration::from_millis(2),
+            turn: Duration::from_millis(1),
+            bytes_per_second: 120 << 20,
+        });
+    }
+
+    /// How a daemon of this volume is started: it moves nothing by itself, and leaves much room
+    /// for moves.
+    #[must_use]
+    pub fn setting(&self) -> Setting<'inside> {
+        let mut config = String::new();
+        let _ = write!(
+            config,
+            "[daemon]\nsocket = \"{SOCKET}\"\n[daemon.scan]\ninclude = [\"/dev/nbd*\"]\n\
+             [intervals]\nscale = 0.05\n[probe]\nenabled = false\n[policy]\nenabled = false\n\
+             headroom = 0.4\nmirrors_max = 4\nretry_seconds = 2.0\nmove_bytes_max = {}\n",
+            u64::from(REGIONS_A_MOVE) * REGION_BYTES
+        );
+        Setting::new(self.guest, self.programs.clone()).config(&config)
+    }
+
+    /// Starts a daemon and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn run(&self) -> Daemon {
+        match Self::meet(&self.setting()) {
+            Met::Up(daemon) => daemon,
+            Met::DiedAtStart => panic!("tierd died at its start"),
+        }
+    }
+
+    /// Starts a daemon that may die before it answers.
+    #[must_use]
+    pub fn meet(setting: &Setting<'_>) -> Met {
+        let mut daemon = setting.spawn();
+        let start = Instant::now();
+        loop {
+            if daemon.ended().is_some() {
+                return Met::DiedAtStart;
+            }
+            if api::get(Path::new(SOCKET), "/v1/health").is_ok() {
+                return Met::Up(daemon);
+            }
+            assert!(start.elapsed() < PATIENCE, "no answer:\n{}", daemon.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Regions of the volume.
+    #[must_use]
+    pub const fn regions(&self) -> u32 {
+        self.regions
+    }
+
+    /// The member that each region lives on, from the kernel's table.
+    ///
+    /// # Panics
+    /// When the table has anything but linear targets on members.
+    #[must_use]
+    pub fn homes(&self) -> Vec<usize> {
+        let table = run("dmsetup", &["table", "tierd-v"]);
+        let numbers = self.numbers();
+        let mut homes = Vec::new();
+        for line in table.lines() {
+            let words: Vec<_> = line.split(' ').collect();
+            let ["linear", device, _] = words[2..] else {
+                panic!("not linear: {line}")
+            };
+            let member = numbers.iter().position(|number| number == device);
+            let member = member.unwrap_or_else(|| panic!("not on a member: {line}\n{table}"));
+            let sectors: u64 = words[1].parse().expect("length of a target");
+            homes.extend((0..sectors / REGION_SECTORS).map(|_| member));
+        }
+        assert_eq!(homes.len(), self.regions as usize, "{table}");
+        homes
+    }
+
+    fn numbers(&self) -> [String; 3] {
+        [0, 1, 2].map(|at: usize| {
+            let device = BlockDevice::open(self.disks[at].path(), Access::ReadOnly);
+            let DeviceNumber { major, minor } = device
+                .expect("a member")
+                .number()
+                .expect("number of a member");
+            format!("{major}:{minor}")
+        })
+    }
+
+    /// Asserts that nothing of a move is left in the kernel, and nothing is held.
+    #[track_caller]
+    pub fn assert_all_linear(&self) {
+        let shown = run(
+            "dmsetup",
+            &[
+                "info",
+                "-c",
+                "--noheadings",
+                "-o",
+                "name,suspended,tables_loaded",
+            ],
+        );
+        for line in shown.lines() {
+            assert!(line.contains("Active") && line.ends_with("Live"), "{shown}");
+        }
+        assert_eq!(
+            shown.lines().count(),
+            4,
+            "the volume and three areas:\n{shown}"
+        );
+        let _linear_all = self.homes();
+    }
+
+    /// Asserts that `tierctl check` finds nothing on the members. No daemon may run.
+    #[track_caller]
+    pub fn assert_checked(&self) {
+        let mut arguments = vec!["check"];
+        arguments.extend(self.disks.iter().map(RunningDisk::node));
+        let said = attempt(&self.programs.tierctl.display().to_string(), &arguments);
+        let said = said.unwrap_or_else(|why| panic!("{why}"));
+        assert!(said.contains("Nothing was found."), "{said}");
+    }
+}
+
+/// Asks for a move of these regions to a member; the ids of the moves that it takes.
+///
+/// # Errors
+/// What the daemon complained of, or that it died meanwhile.
+pub fn ask_move(first: u32, count: u32, member: usize) -> Result<Vec<u64>, String> {
+    let request = json!({
+        "range": { "regions": { "first": first, "count": count } },
+        "to": { "member": member },
+    });
+    let accepted = api::post(Path::new(SOCKET), MOVES, &request)?;
+    let ids = accepted["moves"].as_array().expect("moves");
+    Ok(ids.iter().map(|id| id.as_u64().expect("id")).collect())
+}
+
+/// The moves of the volume, ended ones included.
+///
+/// # Errors
+/// That the daemon does not answer.
+pub fn moves() -> Result<Value, String> {
+    api::get(Path::new(SOCKET), &format!("{MOVES}?history=1000"))
+}
+
+/// Whether no move is under way or pending.
+///
+/// # Errors
+/// That the daemon does not answer.
+pub fn are_moves_over() -> Result<bool, String> {
+    let moves = moves()?;
+    let none = |list: &str| moves[list].as_array().expect("list of moves").is_empty();
+    Ok(none("live") && none("pending"))
+}
+
+/// Waits until no move is under way or pending.
+///
+/// # Panics
+/// When that takes too long.
+#[track_caller]
+pub fn wait_for_moves(daemon: &Daemon) {
+    let start = Instant::now();
+    while !are_moves_over().unwrap_or_else(|why| panic!("{why}\n{}", daemon.log())) {
+        assert!(
+            start.elapsed() < PATIENCE,
+            "moves do not end: {:?}\n{}",
+            moves(),
+            daemon.log()
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
