@@ -45,14 +45,14 @@ pub fn run(config: Config) -> Result<ExitCode, Failure> {
 /// it holds may carry the swap, and the kernel lets it allocate without waiting for I/O that only
 /// it can finish (`prctl(2)`, `PR_SET_IO_FLUSHER`). Threads inherit the second from here.
 pub fn harden() -> Result<(), Failure> {
-    let lacking = |what: &str, error: std::io::Error| {
-        Failure::new(
-            ExitCode::Permission,
-            format!("cannot {what} ({error}); tierd needs root"),
-        )
+    let lacking = |what: &str, capability: &str, error: std::io::Error| {
+        let text = format!("cannot {what} ({error}); tierd needs root with {capability}");
+        Failure::new(ExitCode::Permission, text)
     };
-    tier_sys::memory::lock_all().map_err(|error| lacking("lock the daemon's memory", error))?;
-    tier_sys::process::set_io_flusher().map_err(|error| lacking("become an I/O flusher", error))
+    tier_sys::memory::lock_all()
+        .map_err(|error| lacking("lock the daemon's memory", "CAP_IPC_LOCK", error))?;
+    tier_sys::process::set_io_flusher()
+        .map_err(|error| lacking("become an I/O flusher", "CAP_SYS_RESOURCE", error))
 }
 
 async fn beat(heartbeat: Heartbeat) {

@@ -27,6 +27,10 @@ use crate::member::{self, Facts, Force, MemberError, Requirements};
 use crate::stop_point;
 use crate::volume::view;
 
+/// Regions that the probe counts in an array within its default budget: 64 MiB for two sets of
+/// 32 bytes a region.
+const REGIONS_COUNTED: u64 = 1 << 20;
+
 /// A volume that has passed every check.
 struct Checked {
     members: Vec<Facts>,
@@ -163,7 +167,14 @@ fn of_member(error: &MemberError) -> ErrorBody {
             ErrorKind::Io
         }
     };
-    ErrorBody::new(kind, chain(error))
+    let hint = match error {
+        MemberError::InUse { .. } | MemberError::Busy { .. } => {
+            "unmount it, or end what uses it (`lsblk` and `fuser` show more), or give another device"
+        }
+        MemberError::SameDevice { .. } => "give it once",
+        _ => return ErrorBody::new(kind, chain(error)),
+    };
+    ErrorBody::new(kind, chain(error)).with_hint(hint)
 }
 
 #[allow(
@@ -180,12 +191,10 @@ fn check(request: &CreateVolume, headroom: f64) -> Answer<Checked> {
         .as_str()
         .parse::<crate::backend::VolumeName>()
         .map_err(|error| ErrorBody::new(ErrorKind::Invalid, error.to_string()))?;
-    let region_size = match request.region_bytes {
-        None => RegionSize::MIN,
-        Some(bytes) => RegionSize::new(Bytes(bytes))
-            .map_err(|error| ErrorBody::new(ErrorKind::Invalid, error.to_string()))?,
-    };
     let members = inspect(request)?;
+    let total: u64 = members.iter().map(|member| member.size.0).sum();
+    let region_size = RegionSize::new(Bytes(request.region_bytes.unwrap_or(region_bytes(total))))
+        .map_err(|error| ErrorBody::new(ErrorKind::Invalid, error.to_string()))?;
     let classes: Vec<_> = request
         .members
         .iter()
@@ -224,6 +233,16 @@ fn check(request: &CreateVolume, headroom: f64) -> Answer<Checked> {
             layout: planned,
         },
     })
+}
+
+/// The region size of a volume of so many bytes: the smallest that makes no more than
+/// [`REGIONS_COUNTED`] of it, within what is allowed.
+fn region_bytes(total: u64) -> u64 {
+    let (least, most) = (RegionSize::MIN.bytes().0, RegionSize::MAX.bytes().0);
+    total
+        .div_ceil(REGIONS_COUNTED)
+        .next_power_of_two()
+        .clamp(least, most)
 }
 
 /// Device-mapper shows the largest block size of its targets, and no larger one (rule 13).
@@ -302,4 +321,19 @@ fn provisional_layout(checked: &Checked) -> Answer<Layout> {
         block_bytes: Bytes(u64::from(planned.block_bytes)),
         members: members.collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_grow_with_the_volume_and_stay_within_their_bounds() {
+        const TIB: u64 = 1 << 40;
+        assert_eq!(region_bytes(64 << 20), 1 << 20);
+        assert_eq!(region_bytes(TIB), 1 << 20);
+        assert_eq!(region_bytes(TIB + 1), 2 << 20);
+        assert_eq!(region_bytes(100 * TIB), 128 << 20);
+        assert_eq!(region_bytes(u64::MAX), 1 << 30);
+    }
 }
