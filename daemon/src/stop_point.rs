@@ -11,7 +11,8 @@
 //! that sense. With `TIERD_STOP_HOW=kill` (the default) the process kills itself as `kill -9`
 //! would; with `hang` the thread stands still for ever, so that the harness can cut the power
 //! there; with `wait` it stands still until the file is removed. Either way the file named by
-//! `TIERD_STOP_FILE`, if any, is written first, with the name of the point.
+//! `TIERD_STOP_FILE`, if any, is written first, with the name of the point. With `TIERD_STOP_FROM`
+//! points are counted from the moment on at which the file of that name exists.
 
 use tier_store::steps::Steps;
 
@@ -68,12 +69,18 @@ mod testing {
         hang: bool,
         wait: bool,
         file: Option<String>,
+        from: Option<String>,
     }
 
     impl Plan {
         fn meets(&self, point: &str) -> bool {
             let group = point.split_once(':').map_or(point, |(group, _)| group);
             self.name == point || self.name == group
+        }
+
+        fn counts(&self) -> bool {
+            let exists = |file: &String| std::path::Path::new(file).exists();
+            self.from.as_ref().is_none_or(exists)
         }
     }
 
@@ -90,6 +97,7 @@ mod testing {
                 hang: std::env::var("TIERD_STOP_HOW").is_ok_and(|how| how == "hang"),
                 wait: std::env::var("TIERD_STOP_HOW").is_ok_and(|how| how == "wait"),
                 file: std::env::var("TIERD_STOP_FILE").ok(),
+                from: std::env::var("TIERD_STOP_FROM").ok(),
             })
         })
         .as_ref()
@@ -97,7 +105,7 @@ mod testing {
 
     pub(super) fn reach(name: &str) {
         let Some(plan) = plan() else { return };
-        if !plan.meets(name) || SEEN.fetch_add(1, Ordering::SeqCst) + 1 != plan.at {
+        if !plan.meets(name) || !plan.counts() || SEEN.fetch_add(1, Ordering::SeqCst) + 1 != plan.at {
             return;
         }
         if let Some(file) = &plan.file {
