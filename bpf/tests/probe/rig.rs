@@ -28,6 +28,9 @@ pub(crate) fn can_run(test: &str) -> bool {
 /// A block device of its own.
 pub(crate) struct Disk {
     node: PathBuf,
+    /// Locked, so that udev leaves the device alone: it would read it after each write, and be
+    /// counted (<https://systemd.io/BLOCK_DEVICE_LOCKING>). Closed before the device is removed.
+    _lock: File,
     _backing: Backing,
 }
 
@@ -51,6 +54,7 @@ impl Disk {
         let device = LoopDevice::attach(file.path(), 512);
         let node = device.path().to_owned();
         Self {
+            _lock: lock(&node),
             node,
             _backing: Backing::Loop {
                 _device: device,
@@ -67,12 +71,13 @@ impl Disk {
         };
         let id = id.trim().to_owned();
         let node = PathBuf::from(format!("/dev/zram{id}"));
-        let disk = Self {
-            node,
-            _backing: Backing::Zram(id.clone()),
-        };
+        let backing = Backing::Zram(id.clone());
         fs::write(format!("/sys/block/zram{id}/disksize"), bytes.to_string()).unwrap();
-        Some(disk)
+        Some(Self {
+            _lock: lock(&node),
+            node,
+            _backing: backing,
+        })
     }
 
     pub(crate) fn path(&self) -> &str {
@@ -147,6 +152,13 @@ impl Drop for Backing {
             let _ = fs::write(ZRAM_REMOVE, id);
         }
     }
+}
+
+fn lock(node: &Path) -> File {
+    let device = File::open(node).unwrap();
+    // Waits for udev to be done with what it does now.
+    device.lock().unwrap();
+    device
 }
 
 /// A running fio.
