@@ -2,21 +2,30 @@
 //!
 //! Modules are declared in the order of the flow. The shell holds no `if` about tiering.
 
-pub mod api;
-pub mod backend;
-pub mod boot;
+// The program: what starts it, and how it ends.
+pub mod program;
 pub mod cli;
 pub mod config;
-pub mod dmstats;
 pub mod exit;
 pub mod logging;
+pub mod notify;
+
+// The daemon, the boot, and what udev asks.
+pub mod run;
+pub mod boot;
+pub mod udev;
+
+// The volumes: all of them, their devices, how data is mapped, one that runs.
 pub mod manager;
 pub mod member;
-pub mod metrics;
-pub mod monitor;
-pub mod notify;
-pub mod program;
-pub mod run;
-pub mod stop_point;
-pub mod udev;
+pub mod backend;
 pub mod volume;
+
+// What is measured, and what is shown.
+pub mod monitor;
+pub mod dmstats;
+pub mod metrics;
+pub mod api;
+
+// Test builds.
+pub mod stop_point;

@@ -5,42 +5,31 @@
 
 // The words.
 pub mod units;
-
 pub mod volume;
-
 pub mod event;
-
 pub mod command;
 
 // What is known.
 pub mod heat;
-
 mod resource;
 
 // What it is worth, and what it may cost.
 mod plan;
-
 mod budget;
 
 // How it is done, and who lives where.
 pub mod alloc;
-
 mod migrate;
-
 pub mod map;
-
 mod check;
 
 // The whole.
 pub mod policy;
-
 pub mod engine;
-
 pub mod record;
 
 #[cfg(test)]
 mod sim;
-
 #[cfg(test)]
 mod testing;
 

@@ -2,21 +2,24 @@
 //!
 //! Modules stand in the order of a volume's life: found, assembled, served, settled.
 
-pub(crate) mod assemble;
 pub(crate) mod discover;
+pub(crate) mod assemble;
 pub(crate) mod facts;
-mod flusher;
+pub(crate) mod start;
 pub(crate) mod handle;
-pub(crate) mod history;
-pub(crate) mod hold_stats;
+pub(crate) mod runtime;
 mod kernel;
 mod metadata;
-pub(crate) mod problems;
-mod recorder;
-pub(crate) mod runtime;
+mod flusher;
 mod sampler;
-pub(crate) mod served;
-pub(crate) mod settle;
-pub(crate) mod start;
-pub(crate) mod view;
 mod watch;
+mod recorder;
+pub(crate) mod history;
+pub(crate) mod hold_stats;
+pub(crate) mod problems;
+pub(crate) mod served;
+pub(crate) mod view;
+pub(crate) mod settle;
+
+// Test builds.
+mod canary;

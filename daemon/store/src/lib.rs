@@ -6,47 +6,35 @@
 
 pub mod words;
 
+// What a device is.
 pub mod storage;
-
 pub mod device;
-
 pub mod steps;
 
+// What lies on it.
 pub mod label;
-
 pub mod layout;
-
 pub mod area;
-
 pub mod violation;
-
 pub mod map;
-
 pub mod meta;
 
+// What is made of it.
 pub mod store;
-
 pub mod create;
-
 pub mod refusal;
-
 pub mod recover;
-
 pub mod open;
-
 pub mod scan;
 
+// What a person asks of it.
 pub mod check;
-
 pub mod repair;
-
 pub mod dump;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-
 #[cfg(test)]
 mod fixture;
-
 #[cfg(test)]
 mod storm;
