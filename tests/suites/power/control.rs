@@ -41,7 +41,7 @@ fn disks_that_lie_about_flushes_and_legs_left_behind_are_caught() {
         })
         .until_cut(|inside| {
             let _disks = Disks::start_as(inside, Fate::Lost, Disk::flush_nothing);
-            bring_up(inside, true);
+            let _daemon = bring_up(inside, &setting(inside), false);
             let _writers = BOTH.map(|(durable, name)| {
                 let log = AckLog::open(&inside.file(name));
                 std::thread::spawn(move || stamps(durable).write_on(&log, &false.into()))
@@ -54,7 +54,7 @@ fn disks_that_lie_about_flushes_and_legs_left_behind_are_caught() {
         })
         .phase(|inside| {
             let _disks = Disks::start(inside, Fate::Kept);
-            bring_up(inside, true);
+            let _daemon = bring_up(inside, &setting(inside), false);
             for (durable, name) in BOTH {
                 let log = AckLog::open(&inside.file(name));
                 let Err(Lost(what)) = stamps(durable).verify(&log) else {
@@ -84,7 +84,10 @@ fn one_block_left_behind(stamps: &Stamps, log: &AckLog) {
     let Err(Lost(what)) = stamps.verify(log) else {
         panic!("a stale block was not noticed");
     };
-    assert!(what.starts_with("8 of ") && what.contains("older"), "{what}");
+    assert!(
+        what.starts_with("8 of ") && what.contains("older"),
+        "{what}"
+    );
 }
 
 fn stop(daemon: Daemon) {

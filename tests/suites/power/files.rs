@@ -106,6 +106,8 @@ fn content(number: u64) -> Vec<u8> {
 pub(crate) fn write_on(log: &AckLog, stop: &AtomicBool) {
     let temporary = Path::new(MOUNT).join("temporary");
     let mut number = log.acknowledged();
+    // The cut may have come between the log and the removal.
+    remove_before(number);
     while !stop.load(Ordering::Relaxed) {
         number += 1;
         let mut file = File::create(&temporary).expect("new file");
@@ -114,14 +116,15 @@ pub(crate) fn write_on(log: &AckLog, stop: &AtomicBool) {
         std::fs::rename(&temporary, path(number)).expect("rename of a file");
         sync_folder();
         log.acknowledge(number);
-        if number > KEPT {
-            remove(number - KEPT);
-        }
+        remove_before(number);
     }
 }
 
-/// It may have gone before a cut after which the number was written again.
-fn remove(number: u64) {
+/// Removes the file that one more than the newest leaves over; it may have gone already.
+fn remove_before(newest: u64) {
+    let Some(number) = newest.checked_sub(KEPT) else {
+        return;
+    };
     match std::fs::remove_file(path(number)) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

@@ -25,7 +25,9 @@ fn the_volume_outlives_cuts_at_random_moments() {
         guest = if cut == cuts {
             guest.phase(move |inside| {
                 let disks = Disks::start(inside, Fate::Kept);
-                verified(inside, &disks, cut);
+                let _daemon = bring_up(inside, &setting(inside), true);
+                let load = Load::new(inside, Kind::Ext4, Path::new(volume::DEVICE));
+                verify(&disks, &load);
             })
         } else {
             guest.until_cut(body)
@@ -40,18 +42,15 @@ fn one(inside: &Inside, cut: u64) -> PowerIsOff {
     let until = LONGEST.mul_f64(random.f64());
     println!("cut {cut}: after {until:?}, {fate:?}");
     let disks = Disks::start(inside, fate);
-    let load = if cut == 0 {
-        let daemon = setting(inside).run();
+    let daemon = bring_up(inside, &setting(inside), cut.is_multiple_of(2));
+    let load = Load::new(inside, Kind::Ext4, Path::new(volume::DEVICE));
+    if cut == 0 {
         disks.create(&daemon);
-        let load = load_of(inside);
         load.begin();
-        assert!(daemon.stop().success());
-        load
     } else {
-        verified(inside, &disks, cut)
-    };
+        verify(&disks, &load);
+    }
     let running = load.start();
-    let daemon = setting(inside).run();
     let cut_now = Arc::new(AtomicBool::new(false));
     std::thread::spawn({
         let cut_now = Arc::clone(&cut_now);
@@ -72,14 +71,7 @@ fn one(inside: &Inside, cut: u64) -> PowerIsOff {
     inside.wait_for_cut()
 }
 
-fn load_of(inside: &Inside) -> Load {
-    Load::new(inside, Kind::Ext4, Path::new(volume::DEVICE))
-}
-
-fn verified(inside: &Inside, disks: &Disks, cut: u64) -> Load {
-    bring_up(inside, cut.is_multiple_of(2));
+fn verify(disks: &Disks, load: &Load) {
     disks.assert_sound();
-    let load = load_of(inside);
     println!("found whole: {}", load.verify());
-    load
 }

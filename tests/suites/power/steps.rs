@@ -12,7 +12,11 @@ use tier_tests::tierd::Daemon;
 use crate::files::Kind;
 use crate::load::{Load, REGIONS, Running};
 use crate::seed;
-use crate::volume::{self, Disks, Fate, bring_up, move_on, setting};
+use crate::volume::{self, Disks, Fate, bring_up, move_on, next, setting};
+
+/// Points are counted from the moment on at which this file is there: not in the start, and not in
+/// the moves before.
+const ARMED: &str = "/run/armed";
 
 /// Where a cut comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,56 +97,58 @@ fn chain(test: String, kind: Kind, number: usize) {
                 return in_start(inside, point, n, at);
             }
             let load = Load::new(inside, kind, Path::new(volume::DEVICE));
-            if at == 0 {
-                begin(inside, &disks, &load);
-            } else {
-                whole_again(inside, &disks, &load, at);
-            }
-            in_move(inside, &disks, &load, cut)
+            in_move(inside, &disks, &load, (cut, at))
         });
     }
     guest
         .phase(move |inside| {
             let disks = Disks::start(inside, Fate::Kept);
             let load = Load::new(inside, kind, Path::new(volume::DEVICE));
-            whole_again(inside, &disks, &load, CUTS.len());
+            let daemon = bring_up(inside, &setting(inside), true);
+            let home = whole_again(&daemon, &disks, &load);
+            assert_eq!(disks.assert_sound(), home);
+            load.verify_mounted();
         })
         .run();
 }
 
 /// Makes the volume and its first content.
-fn begin(inside: &Inside, disks: &Disks, load: &Load) {
-    let daemon = setting(inside).run();
-    disks.create(&daemon);
+fn begin(daemon: &Daemon, disks: &Disks, load: &Load) -> usize {
+    disks.create(daemon);
     load.begin();
-    assert!(daemon.stop().success());
+    0
 }
 
-/// Brings up what the last cut left, asserts that nothing acknowledged is lost and everything is
-/// sound, and moves the whole load on under load.
-fn whole_again(inside: &Inside, disks: &Disks, load: &Load, at: usize) {
-    bring_up(inside, at.is_multiple_of(2));
-    disks.assert_sound();
+/// Asserts that nothing acknowledged is lost by the last cut and that everything is sound, and
+/// moves the whole load on under load. Returns its home.
+fn whole_again(daemon: &Daemon, disks: &Disks, load: &Load) -> usize {
+    let home = disks.assert_sound();
     println!("found whole: {}", load.verify());
-    let home = disks.home();
-    let daemon = setting(inside).run();
     let running = load.start();
-    move_on(&daemon, (0, REGIONS - 1), home, true).unwrap_or_else(|why| panic!("{why}"));
+    must_move(daemon, home, true);
     running.stop();
-    assert!(daemon.stop().success());
-    assert_ne!(disks.home(), home, "nothing moved");
-    disks.assert_sound();
-    load.verify_mounted();
+    next(home)
+}
+
+fn must_move(daemon: &Daemon, home: usize, wait: bool) {
+    move_on(daemon, (0, REGIONS - 1), home, wait).unwrap_or_else(|why| panic!("{why}"));
 }
 
 /// Moves the load on until the power is cut in it.
-fn in_move(inside: &Inside, disks: &Disks, load: &Load, cut: Cut) -> PowerIsOff {
-    let home = disks.home();
-    let daemon = match cut {
-        Cut::Move(point, n) => setting(inside).cut_power_at(point, n).run(),
-        Cut::Copy | Cut::Start(..) => setting(inside).run(),
+fn in_move(inside: &Inside, disks: &Disks, load: &Load, (cut, at): (Cut, usize)) -> PowerIsOff {
+    let setting = setting(inside).environment("TIERD_STOP_FROM", ARMED);
+    let setting = match cut {
+        Cut::Move(point, n) => setting.cut_power_at(point, n),
+        Cut::Copy | Cut::Start(..) => setting,
+    };
+    let daemon = bring_up(inside, &setting, at.is_multiple_of(2));
+    let home = if at == 0 {
+        begin(&daemon, disks, load)
+    } else {
+        whole_again(&daemon, disks, load)
     };
     let running = load.start();
+    std::fs::write(ARMED, "").expect("file that arms the cut");
     if cut == Cut::Copy {
         let slowly = Speed::Flash {
             latency: Duration::from_micros(200),
@@ -150,7 +156,7 @@ fn in_move(inside: &Inside, disks: &Disks, load: &Load, cut: Cut) -> PowerIsOff 
         };
         disks.all().iter().for_each(|disk| disk.set_speed(slowly));
     }
-    move_on(&daemon, (0, REGIONS - 1), home, false).unwrap_or_else(|why| panic!("{why}"));
+    must_move(&daemon, home, false);
     if cut == Cut::Copy {
         await_half_a_copy(&running);
         return inside.cut_power();

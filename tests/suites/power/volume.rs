@@ -98,26 +98,27 @@ impl Disks {
         whole["metadata"].clone()
     }
 
-    /// Which member carries the load's first region now.
-    pub(crate) fn home(&self) -> usize {
-        let record = self.record();
-        let extent = &record["extents"][0];
-        usize::try_from(number(&extent["legs"][0]["member"])).expect("a member")
-    }
-
-    /// Asserts what must hold of a volume that was just brought up, while no daemon changes it:
-    /// its metadata is sound, its table is linear and what the record says, and nothing of a move
-    /// is left.
-    pub(crate) fn assert_sound(&self) {
+    /// Asserts what must hold of a volume that was just brought up, while nothing changes it: its
+    /// metadata is sound, its table is linear and what the record says, and nothing of a move is
+    /// left. Returns which member carries the volume's first region.
+    pub(crate) fn assert_sound(&self) -> usize {
+        assert!(Path::new(DEVICE).exists(), "the volume did not come up");
         let checked = offline("check", &self.nodes(), &[]);
         let said = checked.unwrap_or_else(|why| panic!("`tierctl check` finds: {why}"));
         assert!(said.contains("Nothing was found"), "{said}");
-        assert_eq!(self.mapped(), self.recorded(), "table and record differ");
+        let record = self.record();
+        assert_eq!(
+            self.mapped(),
+            self.recorded(&record),
+            "table and record differ"
+        );
         let devices = run("dmsetup", &["ls"]);
         assert!(
             !devices.contains("-move-") && !devices.contains("-mirror-"),
             "devices of a move are left: {devices}"
         );
+        let home = &record["extents"][0]["legs"][0]["member"];
+        usize::try_from(number(home)).expect("a member")
     }
 
     /// By region, the member's device number and the sector at which the kernel has it.
@@ -141,8 +142,7 @@ impl Disks {
     }
 
     /// The same, from the record.
-    fn recorded(&self) -> BTreeMap<u64, (String, u64)> {
-        let record = self.record();
+    fn recorded(&self, record: &Value) -> BTreeMap<u64, (String, u64)> {
         let members = record["facts"]["members"].as_array().expect("members");
         let mut map = BTreeMap::new();
         for extent in record["extents"].as_array().expect("extents") {
@@ -198,21 +198,14 @@ pub(crate) fn setting(guest: &Inside) -> Setting<'_> {
     )
 }
 
-/// Brings the volume up and leaves no daemon behind: by `tierd activate`, or by a daemon that is
-/// told to end.
-pub(crate) fn bring_up(guest: &Inside, by_activation: bool) {
+/// Brings the volume up, if there is one yet, and serves it: at once, or after `tierd activate`
+/// has brought it up.
+pub(crate) fn bring_up(guest: &Inside, setting: &Setting<'_>, by_activation: bool) -> Daemon {
     if by_activation {
-        let status = setting(guest).activate();
+        let status = setting.activate();
         assert!(status.success(), "activate: {status}\n{}", log(guest));
-    } else {
-        let status = setting(guest).run().stop();
-        assert!(status.success(), "run: {status}\n{}", log(guest));
     }
-    assert!(
-        Path::new(DEVICE).exists(),
-        "the volume did not come up\n{}",
-        log(guest)
-    );
+    setting.run()
 }
 
 fn log(guest: &Inside) -> String {
@@ -227,11 +220,16 @@ pub(crate) fn move_on(
     home: usize,
     wait: bool,
 ) -> Result<String, String> {
-    let (class, _) = MEMBERS[(home + 1) % MEMBERS.len()];
+    let (class, _) = MEMBERS[next(home)];
     let range = format!("{}-{}", regions.0, regions.1);
     let mut arguments = vec!["move", NAME, "--regions", &range, "--to", class];
     if wait {
         arguments.push("--wait");
     }
     daemon.ctl(&arguments)
+}
+
+/// The member after this one.
+pub(crate) const fn next(home: usize) -> usize {
+    (home + 1) % MEMBERS.len()
 }
