@@ -1,0 +1,183 @@
+//! How fast moves copy, beside `dd` between the same places of the same members.
+//!
+//! A move is timed from the request to its end: two holds or more, the copy, the flush of the
+//! target, and the commits of the new home and of the freed old one are all in it. `dd` copies
+//! with the same block size as the mirrors' chunk, past the page cache, and flushes at its end.
+//! Mirrors by hand with other chunks show what the choice of that size is worth.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tier_tests::command::run;
+use tier_tests::dm::{Device, MirrorStatus};
+use tier_tests::guest::Inside;
+use tier_tests::io::{flush, wait_until};
+
+use crate::effort::Effort;
+use crate::fio::Span;
+use crate::page::Table;
+use crate::rig::{Devices, REGION_BYTES, Rig, VOLUME, segments};
+use crate::spread::Spread;
+
+/// The chunk of the daemon's mirrors, in KiB.
+const CHUNK_KIB: u64 = 512;
+/// Other chunks, tried by hand.
+const CHUNKS_KIB: [u64; 3] = [512, 1024, 2048];
+/// Regions of one move: what it takes at most by default.
+const MOVE_REGIONS: u64 = 64;
+/// Moves at a time: the default as well.
+const MOVES: u64 = 8;
+
+/// Bytes of `moves` moves.
+const fn bytes(moves: u64) -> u64 {
+    moves * MOVE_REGIONS * REGION_BYTES
+}
+
+/// Throughput of one and of several moves.
+pub(crate) fn measure(guest: &Inside, devices: &Devices) -> String {
+    let effort = Effort::rounds(7);
+    let rig = Rig::new(guest, devices);
+    let source = segments(devices).remove(1);
+    assert!(source.beneath.length_bytes >= bytes(MOVES));
+    let first = source.start_bytes / REGION_BYTES;
+    Span {
+        device: VOLUME.into(),
+        offset_bytes: source.start_bytes,
+        length_bytes: bytes(MOVES),
+    }
+    .fill();
+    // Moved once to learn where the free room of the other member begins, and back.
+    let target = move_there(&rig, devices, first, 1).1;
+    move_back(&rig, first, 1);
+
+    let from = source.beneath;
+    let mut rows: Vec<(String, u64, Spread)> = Vec::new();
+    let mut note = |name: String, moves: u64, time: Duration| {
+        let rate = |bytes: u64| to_mib(bytes) / time.as_secs_f64();
+        let at = rows
+            .iter()
+            .position(|(known, of, _)| (known, *of) == (&name, moves));
+        let at = at.unwrap_or_else(|| {
+            rows.push((name, moves, Spread::default()));
+            rows.len() - 1
+        });
+        rows[at].2.note(rate(bytes(moves)));
+    };
+    for _round in 0..effort.rounds {
+        for moves in [1, MOVES] {
+            note(
+                format!("`dd bs={CHUNK_KIB}K`"),
+                moves,
+                dd(&from, &target, bytes(moves)),
+            );
+            let (time, landed) = move_there(&rig, devices, first, moves);
+            assert_eq!(landed.offset_bytes, target.offset_bytes, "the target moved");
+            note("tierd".to_owned(), moves, time);
+            move_back(&rig, first, moves);
+            for chunk_kib in CHUNKS_KIB {
+                let time = mirrors(&from, &target, moves, chunk_kib);
+                note(format!("bare mirrors, chunk {chunk_kib} KiB"), moves, time);
+            }
+        }
+    }
+    table(&rows, effort)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a figure for people")]
+fn to_mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+fn table(rows: &[(String, u64, Spread)], effort: Effort) -> String {
+    let mut table = Table::new("Copying", &["", "moves at a time", "MiB/s", "of dd"]);
+    for (name, moves, rates) in rows {
+        let (_, _, dd) = rows
+            .iter()
+            .find(|(name, of, _)| name.starts_with("`dd") && of == moves)
+            .expect("dd is a row");
+        table.row(&[
+            name.clone(),
+            moves.to_string(),
+            rates.shown(0),
+            format!("{:.2}", rates.median() / dd.median()),
+        ]);
+    }
+    table.end(&format!(
+        "{} rounds in turn, {MOVE_REGIONS} MiB a move, the flush of the target included, and in tierd's \
+         rows the holds and commits too. Goal: 0.9 of dd.",
+        effort.rounds
+    ))
+}
+
+/// Moves the parts of the source one by one and tells how long it took, and where they are now.
+fn move_there(rig: &Rig<'_>, devices: &Devices, first: u64, moves: u64) -> (Duration, Span) {
+    let begun = Instant::now();
+    rig.move_to("nvme", first, moves * MOVE_REGIONS);
+    rig.wait_for_moves();
+    let time = begun.elapsed();
+    let start_bytes = first * REGION_BYTES;
+    let landed = segments(devices)
+        .into_iter()
+        .find(|segment| segment.start_bytes == start_bytes)
+        .expect("what was moved begins a segment");
+    assert_eq!(landed.beneath.device, devices.fast);
+    (time, landed.beneath)
+}
+
+fn move_back(rig: &Rig<'_>, first: u64, moves: u64) {
+    rig.move_to("hdd", first, moves * MOVE_REGIONS);
+    rig.wait_for_moves();
+}
+
+/// Copies by dd into room that is free on the other member.
+fn dd(from: &Span, to: &Span, bytes: u64) -> Duration {
+    let begun = Instant::now();
+    run(
+        "dd",
+        &[
+            format!("if={}", from.device.display()),
+            format!("of={}", to.device.display()),
+            format!("bs={CHUNK_KIB}K"),
+            format!("count={}", bytes / (CHUNK_KIB << 10)),
+            format!("skip={}", from.offset_bytes),
+            format!("seek={}", to.offset_bytes),
+            "iflag=direct,skip_bytes".to_owned(),
+            "oflag=direct,seek_bytes".to_owned(),
+            "conv=fsync,notrunc".to_owned(),
+            "status=none".to_owned(),
+        ],
+    );
+    begun.elapsed()
+}
+
+/// Copies by mirrors of this chunk, one a move, into the same room.
+fn mirrors(from: &Span, to: &Span, moves: u64, chunk_kib: u64) -> Duration {
+    let sectors = bytes(1) / 512;
+    let mirror = |number: u64| {
+        let at = |span: &Span| {
+            let sector = span.offset_bytes / 512 + number * sectors;
+            format!("{} {sector}", span.device.display())
+        };
+        let legs = format!("{} {}", at(from), at(to));
+        let table = format!(
+            "0 {sectors} mirror core 1 {} 2 {legs} 1 handle_errors",
+            chunk_kib * 2
+        );
+        let device = Device::empty(&format!("mirror-{number}"));
+        device.load(&table);
+        device
+    };
+    let all: Vec<Device> = (0..moves).map(mirror).collect();
+    let begun = Instant::now();
+    all.iter().for_each(Device::resume);
+    for device in &all {
+        wait_until("the mirror is complete", Duration::from_mins(2), || {
+            let status = MirrorStatus::of(device);
+            status.in_sync == status.chunks
+        });
+    }
+    flush(Path::new(&to.device)).expect("flush of the target");
+    let time = begun.elapsed();
+    all.iter().for_each(Device::remove);
+    time
+}

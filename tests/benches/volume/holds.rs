@@ -1,0 +1,116 @@
+//! How long holds keep new I/O waiting, while a load runs and regions move one by one.
+//!
+//! The members are RAM disks, which serve each I/O in the call that submits it: nothing is in
+//! flight on a member when a hold begins, so that all of a hold is the hold's own.
+
+use tier_tests::guest::Inside;
+
+use crate::effort::Effort;
+use crate::fio::{Background, Span};
+use crate::page::Table;
+use crate::rig::{Devices, REGION_BYTES, Rig, VOLUME, segments};
+
+/// The verbs of the backend that hold something, and what they hold.
+const VERBS: [(&str, &str); 3] = [
+    ("add_legs", "add legs: the volume"),
+    ("set_map", "fold: the volume"),
+    ("drop_leg", "drop a leg: one extent"),
+];
+/// Regions that move in one direction before they move back.
+const REGIONS: u64 = 64;
+
+/// The distribution of holds.
+pub(crate) fn measure(guest: &Inside, devices: &Devices) -> String {
+    let effort = Effort::rounds(8);
+    let rig = Rig::new(guest, devices);
+    let all = segments(devices);
+    // The last regions of the first member and the first of the second.
+    let border = all[1].start_bytes / REGION_BYTES;
+    let span = Span {
+        device: VOLUME.into(),
+        offset_bytes: (border - REGIONS) * REGION_BYTES,
+        length_bytes: 2 * REGIONS * REGION_BYTES,
+    };
+    span.fill();
+    let load = Background::start(&span);
+    for _round in 0..effort.rounds {
+        // Every other region, so that each is an extent of its own and a move of its own.
+        for class in ["hdd", "nvme"] {
+            for region in (0..REGIONS).step_by(2) {
+                rig.move_to(class, border - REGIONS + region, 1);
+            }
+            rig.wait_for_moves();
+        }
+    }
+    let (iops, p99_us, longest_us) = load.end();
+    let holds = &rig.status()["holds"];
+    let read = |key: &str| holds[key].as_f64().unwrap_or(f64::NAN);
+    distribution(&rig.metrics()).end(&format!(
+        "{} holds for {} moves ({:.1} holds a move), under {iops:.0} random reads and writes a \
+         second: median {:.2} ms, p99 **{:.2} ms**, longest {:.2} ms; p99 of the wait for I/O in \
+         flight, which is part of it, {:.2} ms. The load's own reads: p99 {:.2} ms, longest \
+         {:.1} ms. Goal: p99 under 2 ms.",
+        read("count"),
+        u64::from(effort.rounds) * REGIONS,
+        read("count") / f64::from(effort.rounds) / 64.0,
+        read("p50_seconds") * 1e3,
+        read("p99_seconds") * 1e3,
+        read("max_seconds") * 1e3,
+        read("drain_p99_seconds") * 1e3,
+        p99_us / 1e3,
+        longest_us / 1e3,
+    ))
+}
+
+/// The histograms of the metrics, a row each.
+fn distribution(metrics: &str) -> Table {
+    let mut columns = vec!["holds no longer than (ms)".to_owned()];
+    let mut rows = Vec::new();
+    for (verb, what) in VERBS {
+        let buckets = buckets(metrics, verb);
+        columns.truncate(1);
+        columns.extend(buckets.iter().map(|(bound, _)| bound.clone()));
+        let moves = counter(
+            metrics,
+            &format!("tierd_held_moves_total{{volume=\"v\",verb=\"{verb}\"}}"),
+        );
+        let count = buckets.last().map_or(0.0, |(_, count)| *count);
+        let mut row = vec![what.to_owned()];
+        row.extend(buckets.iter().map(|(_, count)| format!("{count}")));
+        row.push(format!("{:.1}", moves / count));
+        rows.push(row);
+    }
+    columns.push("moves a hold".to_owned());
+    let columns: Vec<_> = columns.iter().map(String::as_str).collect();
+    let mut table = Table::new("Holds", &columns);
+    for row in rows {
+        table.row(&row);
+    }
+    table
+}
+
+/// Upper bound in milliseconds and number of holds up to it, of each bucket.
+fn buckets(metrics: &str, verb: &str) -> Vec<(String, f64)> {
+    let prefix = format!("tierd_hold_seconds_bucket{{volume=\"v\",verb=\"{verb}\",le=\"");
+    let found: Vec<_> = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix(&prefix)?.split_once("\"} "))
+        .map(|(bound, count)| {
+            let bound = bound.parse::<f64>().unwrap_or(f64::INFINITY) * 1e3;
+            let bound = if bound.is_finite() {
+                bound.to_string()
+            } else {
+                "all".to_owned()
+            };
+            (bound, count.parse().expect("count of holds"))
+        })
+        .collect();
+    assert!(!found.is_empty(), "no histogram of {verb}: {metrics}");
+    found
+}
+
+fn counter(metrics: &str, name: &str) -> f64 {
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+    let value = line.and_then(|rest| rest.trim().parse().ok());
+    value.unwrap_or_else(|| panic!("no {name}: {metrics}"))
+}

@@ -1,0 +1,254 @@
+//! A volume of two members, and what lies beneath it.
+//!
+//! Owns: the devices of each guest, the daemon over them, and asking it. The daemon is the release
+//! build that `tests/bench` makes.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tier_tests::command::run;
+use tier_tests::guest::Inside;
+use tier_tests::loopdev::LoopDevice;
+use tier_tests::tierd::{Daemon, Programs, Setting};
+
+use crate::fio::Span;
+
+const SOCKET: &str = "/run/tierd/tierd.sock";
+/// The volume's node.
+pub(crate) const VOLUME: &str = "/dev/tierd/v";
+/// Its name in device-mapper.
+pub(crate) const DM_NAME: &str = "tierd-v";
+/// Regions are of one MiB.
+pub(crate) const REGION_BYTES: u64 = 1 << 20;
+/// How long moves may take.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// A fast device and a slow one, by name at least.
+#[derive(Debug)]
+pub(crate) struct Devices {
+    pub(crate) fast: PathBuf,
+    pub(crate) slow: PathBuf,
+    _loops: Vec<LoopDevice>,
+}
+
+impl Devices {
+    /// RAM disks (brd): they serve each I/O in the call that submits it, so that whatever lies
+    /// above them is seen at its dearest.
+    pub(crate) fn ram() -> Self {
+        Self {
+            fast: "/dev/ram0".into(),
+            slow: "/dev/ram1".into(),
+            _loops: Vec::new(),
+        }
+    }
+
+    /// The drives of an emulated machine.
+    pub(crate) fn drives(guest: &Inside) -> Self {
+        Self {
+            fast: guest.drive("fast"),
+            slow: guest.drive("slow"),
+            _loops: Vec::new(),
+        }
+    }
+
+    /// Loop devices over files in memory: a request queue with a volatile write cache, as an NVMe
+    /// drive has it.
+    pub(crate) fn files(_guest: &Inside) -> Self {
+        let attach = |name: &str| {
+            let path = Path::new("/dev/shm").join(name);
+            let file = std::fs::File::create(&path).expect("file in memory");
+            file.set_len(super::DRIVE_BYTES).expect("sparse file");
+            LoopDevice::attach(&path, 512)
+        };
+        let loops = vec![attach("fast"), attach("slow")];
+        Self {
+            fast: loops[0].path().to_owned(),
+            slow: loops[1].path().to_owned(),
+            _loops: loops,
+        }
+    }
+}
+
+/// How the volume's I/O is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counting {
+    /// By device-mapper statistics.
+    Statistics,
+    /// By the eBPF probe.
+    Probe,
+}
+
+/// A volume of two members, half of each free.
+pub(crate) struct Rig<'guest> {
+    guest: &'guest Inside,
+    daemon: Option<Daemon>,
+}
+
+impl<'guest> Rig<'guest> {
+    pub(crate) fn new(guest: &'guest Inside, devices: &Devices) -> Self {
+        let mut rig = Self {
+            guest,
+            daemon: None,
+        };
+        rig.start(Counting::Statistics);
+        rig.daemon()
+            .create("v", &[("nvme", &devices.fast), ("hdd", &devices.slow)]);
+        rig
+    }
+
+    fn daemon(&self) -> &Daemon {
+        self.daemon.as_ref().expect("the daemon runs")
+    }
+
+    /// Starts the daemon, which takes over the running volume.
+    pub(crate) fn start(&mut self, counting: Counting) {
+        let config = format!(
+            "[daemon]\nsocket = \"{SOCKET}\"\n\
+             [daemon.scan]\ninclude = [\"/dev/*\"]\nexclude = [\"/dev/sr*\", \"/dev/fd*\"]\n\
+             [probe]\nenabled = {}\n\
+             [policy]\nenabled = false\nheadroom = 0.5\n",
+            counting == Counting::Probe
+        );
+        let setting = Setting::new(self.guest, Programs::beside(&release("tierd")));
+        let daemon = setting.config(&config).run();
+        // It takes over the volume that runs, if one does already.
+        if Path::new(VOLUME).exists() {
+            let probe = &daemon.json(&["status", "v"])["probe"];
+            let wanted = if counting == Counting::Probe {
+                "on"
+            } else {
+                "fallback"
+            };
+            assert_eq!(probe["state"], wanted, "{probe}");
+        }
+        self.daemon = Some(daemon);
+    }
+
+    /// Ends the daemon; the volume runs on, and nothing counts its I/O.
+    pub(crate) fn stop(&mut self) {
+        if let Some(daemon) = self.daemon.take() {
+            assert!(daemon.stop().success());
+        }
+        let listed = run("dmsetup", &["message", DM_NAME, "0", "@stats_list"]);
+        for line in listed.lines() {
+            let id = line.split(':').next().expect("number of the statistics");
+            run(
+                "dmsetup",
+                &["message", DM_NAME, "0", &format!("@stats_delete {id}")],
+            );
+        }
+    }
+
+    /// The volume's status, as `tierctl` shows it.
+    pub(crate) fn status(&self) -> Value {
+        self.daemon().json(&["status", "v"])
+    }
+
+    /// Asks for one move of these regions.
+    pub(crate) fn move_to(&self, class: &str, first: u64, count: u64) {
+        let request = json!({
+            "range": {"regions": {"first": first, "count": count}},
+            "to": {"class": class},
+        });
+        ask("POST", "/v1/volumes/v/moves", &request.to_string());
+    }
+
+    /// Waits until no move is live or pending. All that were asked for must have been made.
+    pub(crate) fn wait_for_moves(&self) {
+        let start = Instant::now();
+        loop {
+            let list = ask("GET", "/v1/volumes/v/moves?history=1000", "");
+            let list: Value = serde_json::from_str(&list).expect("JSON of tierd");
+            let empty = |what: &str| list[what].as_array().is_some_and(Vec::is_empty);
+            if empty("live") && empty("pending") {
+                let ended = list["history"].as_array().expect("history of moves");
+                let bad = ended.iter().find(|one| one["stage"] != "done");
+                assert!(
+                    bad.is_none(),
+                    "a move failed: {bad:?}\n{}",
+                    self.daemon().log()
+                );
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "moves do not end: {list}");
+            sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// The metrics as Prometheus reads them.
+    pub(crate) fn metrics(&self) -> String {
+        ask("GET", "/metrics", "")
+    }
+}
+
+/// A linear part of the volume: where it begins on the volume, and what lies beneath.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    pub(crate) start_bytes: u64,
+    pub(crate) beneath: Span,
+}
+
+/// The volume's live table.
+pub(crate) fn segments(devices: &Devices) -> Vec<Segment> {
+    let nodes = [&devices.fast, &devices.slow];
+    let numbered: Vec<(String, &PathBuf)> = nodes.map(|node| (number(node), node)).into();
+    let table = run("dmsetup", &["table", DM_NAME]);
+    let segment = |line: &str| {
+        let words: Vec<_> = line.split(' ').collect();
+        assert_eq!(words[2], "linear", "{table}");
+        let sectors = |word: &str| word.parse::<u64>().expect("sectors") * 512;
+        let (_, node) = numbered
+            .iter()
+            .find(|(number, _)| number == words[3])
+            .unwrap_or_else(|| panic!("{} is no member: {table}", words[3]));
+        Segment {
+            start_bytes: sectors(words[0]),
+            beneath: Span {
+                device: (*node).clone(),
+                offset_bytes: sectors(words[4]),
+                length_bytes: sectors(words[1]),
+            },
+        }
+    };
+    table.lines().map(segment).collect()
+}
+
+/// A device's number as tables show it.
+fn number(node: &Path) -> String {
+    let name = node.file_name().expect("name of a device");
+    let path = Path::new("/sys/class/block").join(name).join("dev");
+    let number = std::fs::read_to_string(path).expect("number of a device");
+    number.trim().to_owned()
+}
+
+/// A program of the release build.
+fn release(name: &str) -> String {
+    let own = std::env::current_exe().expect("own executable");
+    let folder = own
+        .ancestors()
+        .find(|folder| folder.ends_with("release"))
+        .expect("benches are built by the release profile");
+    folder.join(name).display().to_string()
+}
+
+/// Asks the daemon, without the cost of starting `tierctl`.
+fn ask(method: &str, target: &str, body: &str) -> String {
+    let mut stream = UnixStream::connect(SOCKET).expect("tierd listens");
+    write!(
+        stream,
+        "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("request to tierd");
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).expect("reply of tierd");
+    let (head, body) = reply.split_once("\r\n\r\n").expect("reply of tierd");
+    let status = head.split(' ').nth(1).unwrap_or_default();
+    assert!(status.starts_with('2'), "{method} {target}: {reply}");
+    body.to_owned()
+}
