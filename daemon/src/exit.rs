@@ -7,7 +7,7 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::process::Termination;
 
 use tier_wire::{ErrorBody, ErrorKind};
@@ -154,9 +154,21 @@ impl Failure {
     /// stands yet, or in commands that people run by hand.
     #[must_use]
     pub fn tell(&self) -> ExitCode {
+        let text = self.told_behind(crate::logging::error_prefix());
         // When standard error is gone there is nobody left to tell, and the code still says it.
-        let _ = writeln!(io::stderr().lock(), "tierd: {}", self.message());
+        let _ = io::stderr().lock().write_all(text.as_bytes());
         self.code
+    }
+
+    /// The message as it is told, each of its lines behind this prefix: journald takes each line for
+    /// an entry of its own.
+    fn told_behind(&self, prefix: &str) -> String {
+        let mut text = String::new();
+        for line in format!("tierd: {}", self.message()).lines() {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{prefix}{line}");
+        }
+        text
     }
 }
 

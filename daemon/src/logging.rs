@@ -190,6 +190,17 @@ fn filter(
     })
 }
 
+/// What goes before each line of an error that is written to standard error past the log: the
+/// priority, where it leads to journald, and nothing for a person.
+#[must_use]
+pub fn error_prefix() -> &'static str {
+    if leads_to_journal(io::stderr(), std::env::var_os("JOURNAL_STREAM").as_deref()) {
+        format::priority(tracing::Level::ERROR)
+    } else {
+        ""
+    }
+}
+
 /// Whether this stream is the one that systemd connected to journald. `JOURNAL_STREAM` holds its
 /// device and inode number; it is inherited, so that it says nothing once the stream was
 /// redirected (systemd.exec(5)).

@@ -120,3 +120,14 @@ fn a_missing_privilege_is_told_from_other_failures() {
     let broken = io::Error::from_raw_os_error(libc::EIO);
     assert_eq!(Failure::from(broken).code(), ExitCode::Internal);
 }
+
+#[test]
+fn each_line_told_to_the_journal_has_its_priority() {
+    let failure = Failure::new(ExitCode::Config, "no such key\n  |\n3 | headrom = 0.1");
+    let told = failure.told_behind("<3>");
+    assert_eq!(
+        told,
+        "<3>tierd: no such key\n<3>  |\n<3>3 | headrom = 0.1\n"
+    );
+    assert!(failure.told_behind("").starts_with("tierd: no such key\n"));
+}

@@ -42,7 +42,7 @@ where
 }
 
 /// The syslog priority, as sd-daemon(3) writes it.
-fn priority(level: Level) -> &'static str {
+pub(super) fn priority(level: Level) -> &'static str {
     match level {
         Level::ERROR => "<3>",
         Level::WARN => "<4>",
