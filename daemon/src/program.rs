@@ -5,9 +5,10 @@
 
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::cli::{Cli, Command};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::exit::{ExitCode, Failure};
 
 /// Does what the command line says.
@@ -27,21 +28,35 @@ fn obey(cli: &Cli) -> Result<ExitCode, Failure> {
     if let Some(Command::MemberProperties { device }) = cli.command() {
         return member_properties(device);
     }
-    let config = Config::load(cli.config.as_deref())?;
+    let (config, complaint) = configuration(cli)?;
     if cli.check_config {
         write!(io::stdout().lock(), "ok\n\n{}", config.to_toml()?)?;
         return Ok(ExitCode::Done);
     }
-    let _log = crate::logging::init(
+    let log = Arc::new(crate::logging::init(
         cli.log_level,
         config.daemon.log_level,
         config.daemon.log_format,
-    )?;
+    )?);
+    if let Some(error) = complaint {
+        tracing::warn!(%error, "settling without the configuration");
+    }
     match cli.command() {
-        Some(Command::Run) => crate::run::run(config),
+        Some(Command::Run) => crate::run::run(config, log),
         Some(Command::Activate(what)) => crate::boot::activate(&config, what),
         Some(Command::Settle) => crate::boot::settle(&config),
         Some(Command::MemberProperties { .. }) | None => Ok(ExitCode::Done),
+    }
+}
+
+/// The configuration. `settle` does without one that is wrong, and says so: what a daemon has left
+/// parked is freed, whatever was done to the file since that daemon read it.
+fn configuration(cli: &Cli) -> Result<(Config, Option<ConfigError>), ConfigError> {
+    match (Config::load(cli.config.as_deref()), cli.command()) {
+        (Err(error), Some(Command::Settle)) if !cli.check_config => {
+            Ok((Config::default(), Some(error)))
+        }
+        (loaded, _) => Ok((loaded?, None)),
     }
 }
 
