@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::api::{ControlSocket, Deadlines, SocketError, router, serve};
 use crate::config::Config;
 use crate::exit::{ExitCode, Failure};
+use crate::logging::LogGuard;
 use crate::manager::Manager;
 use crate::notify::{Heartbeat, Notifier};
 
@@ -18,7 +19,8 @@ use crate::notify::{Heartbeat, Notifier};
 const BEAT: Duration = Duration::from_secs(1);
 
 /// Runs the daemon until it is told to end.
-pub fn run(config: Config) -> Result<ExitCode, Failure> {
+pub fn run(config: Config, log: Arc<LogGuard>) -> Result<ExitCode, Failure> {
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "tierd starts");
     harden()?;
     let metrics = crate::metrics::install().map_err(|e| Failure::new(ExitCode::Internal, e))?;
     let heartbeat = Heartbeat::default();
@@ -29,10 +31,11 @@ pub fn run(config: Config) -> Result<ExitCode, Failure> {
     runtime.block_on(async {
         let socket = ControlSocket::bind(&config.daemon.socket).map_err(socket_failure)?;
         let manager = Arc::new(Manager::new(config));
-        let started = manager.start_all().await;
-        notifier.status(status_line(&started));
+        manager.start_all().await;
+        notifier.status(manager.status_line().await);
         notifier.ready();
-        tokio::spawn(beat(heartbeat));
+        tokio::spawn(beat(heartbeat, log));
+        tokio::spawn(keep_status(Arc::clone(&manager), notifier.clone()));
         let api = router(Arc::clone(&manager), metrics, Deadlines::default());
         serve(socket, api, told_to_end()?).await?;
         notifier.stopping();
@@ -55,11 +58,20 @@ pub fn harden() -> Result<(), Failure> {
         .map_err(|error| lacking("become an I/O flusher", "CAP_SYS_RESOURCE", error))
 }
 
-async fn beat(heartbeat: Heartbeat) {
+async fn beat(heartbeat: Heartbeat, log: Arc<LogGuard>) {
     let mut timer = tokio::time::interval(BEAT);
     loop {
         timer.tick().await;
         heartbeat.beat();
+        crate::metrics::dropped_log_lines(log.dropped_lines());
+    }
+}
+
+/// Keeps the line that `systemctl status` shows true.
+async fn keep_status(manager: Arc<Manager>, notifier: Notifier) {
+    loop {
+        manager.changed().await;
+        notifier.status(manager.status_line().await);
     }
 }
 
@@ -81,14 +93,4 @@ fn socket_failure(error: SocketError) -> Failure {
         _ => ExitCode::Internal,
     };
     Failure::new(code, error)
-}
-
-fn status_line(started: &crate::manager::Started) -> String {
-    let served = started.volumes.join(", ");
-    match (started.volumes.len(), started.failed.len()) {
-        (0, 0) => "no volumes yet".to_owned(),
-        (_, 0) => format!("serving {served}"),
-        (0, failed) => format!("{failed} volumes could not be started; see the log"),
-        (_, failed) => format!("serving {served}; {failed} volumes could not be started"),
-    }
 }

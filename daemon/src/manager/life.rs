@@ -85,6 +85,7 @@ impl Manager {
         if let Some(handle) = handle {
             handle.end().await;
         }
+        self.changed.notify_one();
         self.take_down(members.clone()).await?;
         Ok(change(
             false,

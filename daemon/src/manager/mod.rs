@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use crate::config::Config;
 use crate::volume::assemble::{Assembled, assemble};
@@ -31,6 +31,8 @@ pub struct Manager {
     /// Held while the set of volumes changes: a volume is not created and destroyed at once.
     changing: Mutex<()>,
     problems: std::sync::Mutex<Vec<String>>,
+    /// Told whenever a volume begins or ends to be served.
+    changed: Notify,
 }
 
 /// How starting what was found went.
@@ -52,6 +54,7 @@ impl Manager {
             running: Mutex::default(),
             changing: Mutex::default(),
             problems: std::sync::Mutex::default(),
+            changed: Notify::new(),
         }
     }
 
@@ -131,7 +134,30 @@ impl Manager {
             .map_err(|error| error::internal(&error))?;
         tracing::info!(volume = name, device = %handle.info.link.display(), "volume is served");
         self.running.lock().await.insert(name, handle);
+        self.changed.notify_one();
         Ok(())
+    }
+
+    /// Completes when the set of served volumes has changed since the last call.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// What is served, in one line for people.
+    pub async fn status_line(&self) -> String {
+        let names: Vec<String> = self.running.lock().await.keys().cloned().collect();
+        let failed = self
+            .problems
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .len();
+        let served = names.join(", ");
+        match (names.len(), failed) {
+            (0, 0) => "no volumes yet".to_owned(),
+            (_, 0) => format!("serving {served}"),
+            (0, failed) => format!("{failed} volumes could not be started; see the log"),
+            (_, failed) => format!("serving {served}; {failed} volumes could not be started"),
+        }
     }
 
     /// A way to ask a running volume.
