@@ -12,6 +12,8 @@ use crate::migrate::Migrate;
 use crate::policy::{Policy, PolicyConfig};
 use crate::units::{Now, RequestId};
 
+#[cfg(feature = "canary")]
+pub use crate::migrate::Mutation;
 pub use view::{MoveView, PlannedMove, Status, TierStatus, WantedMove};
 
 /// The pure engine. See the crate's documentation for the flow.
@@ -142,8 +144,9 @@ impl Engine {
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn mutate(&mut self, mutation: Option<crate::migrate::Mutation>) {
+    /// Breaks a rule of the protocol from now on, to show that the tests see it.
+    #[cfg(any(test, feature = "canary"))]
+    pub fn mutate(&mut self, mutation: Option<crate::migrate::Mutation>) {
         self.migrate.mutation = mutation;
     }
 

@@ -178,14 +178,18 @@ pub(crate) struct Migrate {
     pub(crate) ended: Vec<Ended>,
     /// Commands of this step.
     pub(crate) out: Vec<Command>,
-    #[cfg(test)]
+    #[cfg(any(test, feature = "canary"))]
     pub(crate) mutation: Option<Mutation>,
 }
 
-/// A rule that a canary breaks, to show that the simulation would see it.
-#[cfg(test)]
+#[cfg(all(feature = "canary", not(debug_assertions)))]
+compile_error!("the feature `canary` builds mistakes that lose data; it is for tests alone");
+
+/// A rule that a canary breaks, to show that the simulation, or a suite on the real kernel, would
+/// see it.
+#[cfg(any(test, feature = "canary"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mutation {
+pub enum Mutation {
     /// Drops to the target as soon as it is complete.
     SwapBeforeCommit,
     /// Commits a target that was not flushed.
@@ -228,7 +232,7 @@ impl Migrate {
             rests: Vec::new(),
             ended: Vec::new(),
             out: Vec::new(),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "canary"))]
             mutation: None,
         }
     }
@@ -314,7 +318,7 @@ impl Migrate {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "canary"))]
     fn breaks(&self, mutation: Mutation) -> bool {
         self.mutation == Some(mutation)
     }

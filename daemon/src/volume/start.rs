@@ -50,7 +50,7 @@ pub(crate) enum StartError {
 /// Starts serving. Needs a tokio runtime.
 pub(crate) fn serve(assembled: Assembled, config: &Config) -> Result<VolumeHandle, StartError> {
     let Assembled {
-        backend,
+        mut backend,
         store,
         recovery,
         activated,
@@ -85,13 +85,15 @@ pub(crate) fn serve(assembled: Assembled, config: &Config) -> Result<VolumeHandl
         members: members.clone(),
     };
     let policy = config.scaled_policy();
+    let mut engine = Engine::new(policy.clone());
+    super::canary::arm(&mut engine, &mut backend);
     let (tell, told) = mpsc::unbounded_channel();
     let (send, events) = mpsc::unbounded_channel();
     let watch = KernelWatch::new(DmEvents::new(&layout)?)?;
     let parts = Parts {
         foreground_target_seconds: policy.foreground_target_seconds,
         copy_limit_bytes_per_second: policy.copy_bytes_per_second_max,
-        engine: Engine::new(policy),
+        engine,
         known_members: state.members.clone(),
         kernel: KernelThread::start(Box::new(backend), tell, &name)?,
         told,
@@ -99,7 +101,7 @@ pub(crate) fn serve(assembled: Assembled, config: &Config) -> Result<VolumeHandl
         flusher: Flusher::start(flushed, send, &name)?,
         events,
         watch,
-        sampler: Sampler::start(&config.probe, counted, Now(0)),
+        sampler: Sampler::start(&config.probe, counted, Now(0), &name)?,
         members: members.into_iter().map(watched).collect(),
         record: config.record.events.clone(),
         pace: pace(config),

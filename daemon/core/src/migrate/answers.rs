@@ -45,7 +45,7 @@ impl Migrate {
         }
         let well = one.source_alive() && one.target_alive();
         one.observe(state);
-        #[cfg(test)]
+        #[cfg(any(test, feature = "canary"))]
         if self.mutation == Some(super::Mutation::ForwardIncomplete)
             && !one.source_alive()
             && one.target_alive()
@@ -92,7 +92,7 @@ impl Migrate {
                 continue;
             };
             one.waits = Waits::Nothing;
-            #[cfg(test)]
+            #[cfg(any(test, feature = "canary"))]
             if self.mutation == Some(super::Mutation::FlushTwice) {
                 continue;
             }

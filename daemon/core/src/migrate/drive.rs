@@ -45,7 +45,7 @@ impl Migrate {
         let mut wanted = Wanted::default();
         for one in self.live.values() {
             let step = one.next(around);
-            #[cfg(test)]
+            #[cfg(any(test, feature = "canary"))]
             let step = self.mutated(one, step);
             match step {
                 Step::Wait => {}
@@ -164,7 +164,7 @@ impl Migrate {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "canary"))]
     fn mutated(&self, one: &super::Move, step: Step) -> Step {
         use super::Mutation as M;
         let to_target = Step::Drop {

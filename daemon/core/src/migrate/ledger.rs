@@ -81,7 +81,7 @@ impl Migrate {
 
     /// Former homes that the next commit may free.
     pub(super) fn freeable(&self) -> Vec<Retired> {
-        #[cfg(test)]
+        #[cfg(any(test, feature = "canary"))]
         if self.breaks(super::Mutation::FreeTooEarly) {
             let goes_back = |former: &&Former| match former.gate {
                 Gate::Move(id) => self.live[&id].wish == Kept::Source,
