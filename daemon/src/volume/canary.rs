@@ -1,0 +1,41 @@
+//! Mistakes that a test build makes on request, to show that the suites see them.
+//!
+//! Owns: `TIERD_CANARY`, which names one. In every build without the feature `canary` nothing is
+//! here, and a release build with it does not compile.
+
+use tier_core::engine::Engine;
+
+use crate::backend::dm::DmBackend;
+
+/// Makes no mistake.
+#[cfg(not(feature = "canary"))]
+pub(super) const fn arm(_engine: &mut Engine, _backend: &mut DmBackend) {}
+
+/// Makes the mistake that the environment names, if it names one.
+#[cfg(feature = "canary")]
+pub(super) fn arm(engine: &mut Engine, backend: &mut DmBackend) {
+    use tier_core::engine::Mutation;
+
+    use crate::backend::dm::canary::Canary;
+
+    let Ok(name) = std::env::var("TIERD_CANARY") else {
+        return;
+    };
+    match name.as_str() {
+        "without-handle-errors" => backend.set_canary(Canary {
+            without_handle_errors: true,
+            ..Canary::default()
+        }),
+        "nosync" => backend.set_canary(Canary {
+            nosync: true,
+            ..Canary::default()
+        }),
+        "swap-before-commit" => engine.mutate(Some(Mutation::SwapBeforeCommit)),
+        "commit-before-flush" => engine.mutate(Some(Mutation::CommitBeforeFlush)),
+        "free-too-early" => engine.mutate(Some(Mutation::FreeTooEarly)),
+        "skip-mark" => engine.mutate(Some(Mutation::SkipMark)),
+        "back-without-commit" => engine.mutate(Some(Mutation::BackWithoutCommit)),
+        "ignore-dead-leg" => engine.mutate(Some(Mutation::IgnoreDeadLeg)),
+        _ => tracing::error!(name, "TIERD_CANARY names no mistake"),
+    }
+}
