@@ -20,6 +20,8 @@ pub enum Use {
     Swap,
     /// A device of this name is built on it.
     Under(String),
+    /// A loop device of this name shows it a second time.
+    Loop(String),
 }
 
 impl fmt::Display for Use {
@@ -28,6 +30,7 @@ impl fmt::Display for Use {
             Self::Mounted(at) => write!(f, "mounted on {}", at.display()),
             Self::Swap => write!(f, "swap"),
             Self::Under(name) => write!(f, "part of the device {name}"),
+            Self::Loop(name) => write!(f, "behind the loop device {name}"),
         }
     }
 }
@@ -52,7 +55,27 @@ pub(super) fn find(number: DeviceNumber, device: &SysBlock) -> Result<Vec<Use>, 
             .into_iter()
             .map(|name| Use::Under(SysBlock::dm_name(&name).unwrap_or(name))),
     );
+    uses.extend(loops(number)?.into_iter().map(Use::Loop));
     Ok(uses)
+}
+
+/// Names of the loop devices whose backing file is the device itself. They do not claim it, and
+/// are not among its holders.
+fn loops(number: DeviceNumber) -> Result<Vec<String>, MemberError> {
+    const PATH: &str = "/sys/block";
+    let entries = fs::read_dir(PATH).map_err(|source| MemberError::System {
+        path: PATH.into(),
+        source,
+    })?;
+    let backs = |device: &Path| {
+        let backing = fs::read_to_string(device.join("loop/backing_file")).ok()?;
+        number_of(Path::new(backing.trim_end()))
+    };
+    Ok(entries
+        .flatten()
+        .filter(|entry| backs(&entry.path()) == Some(number))
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect())
 }
 
 /// A mount names its device by number; a file system of many devices (btrfs) has a number of its
