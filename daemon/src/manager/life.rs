@@ -67,6 +67,7 @@ impl Manager {
         let _changing = self.changing.lock().await;
         let Some(asker) = self.asker(name.as_str()).await else {
             let members = self.found(&name).await?;
+            refuse_mapped(&name, &members)?;
             return Ok(change(
                 request.dry_run,
                 view::stopped(name.clone(), &members),
@@ -121,6 +122,7 @@ impl Manager {
             return Err(body);
         }
         let members = self.found(&name).await?;
+        refuse_mapped(&name, &members)?;
         let volume = view::stopped(name.clone(), &members);
         if request.dry_run {
             return Ok(change(true, volume, Vec::new()));
@@ -172,6 +174,22 @@ fn two_of_one_name(name: &VolumeName, volumes: &[Vec<Found>]) -> ErrorBody {
         ),
     )
     .with_hint("detach the devices of all but one")
+}
+
+/// Refuses a volume that this tierd does not serve, and that the kernel maps all the same: another
+/// tierd serves it, or none has been able to. It may be mounted.
+fn refuse_mapped(name: &VolumeName, members: &[Found]) -> Answer<()> {
+    if !crate::volume::settle::is_running(members).map_err(|error| to_body(&error))? {
+        return Ok(());
+    }
+    let body = ErrorBody::new(
+        ErrorKind::Busy,
+        format!("volume {name} is mapped in the kernel, and this tierd does not serve it"),
+    );
+    Err(body.with_hint(format!(
+        "stop the other tierd, if there is one; `tierctl volume start {name}` serves it, or says why \
+         that cannot be"
+    )))
 }
 
 /// Refuses while the volume is open: mounted, or held by another program.
