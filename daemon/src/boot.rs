@@ -150,6 +150,9 @@ fn failure(error: AssembleError) -> Failure {
             | OpenError::Behind { .. }
             | OpenError::Missing { .. },
         ) => ExitCode::MetadataRefused,
+        AssembleError::Store(OpenError::Size { .. } | OpenError::BlockSize { .. }) => {
+            ExitCode::DeviceFailed
+        }
         AssembleError::Store(_) | AssembleError::Name(_) => ExitCode::MetadataUnreadable,
         AssembleError::Mark(_)
         | AssembleError::Device(_)

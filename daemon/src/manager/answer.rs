@@ -241,7 +241,8 @@ fn range(range: MoveRange, region_bytes: u64, regions: u32) -> Answer<(VolumeReg
                 "regions {first} to {} are not all in the volume, which has {regions}",
                 end.saturating_sub(1)
             ),
-        )),
+        )
+        .with_hint("`tierctl volume show` says how many regions there are; the first is 0")),
     }
 }
 

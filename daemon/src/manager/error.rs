@@ -87,9 +87,11 @@ pub(super) fn of_device(error: &BlockError) -> ErrorBody {
 fn of_store(error: &OpenError) -> ErrorBody {
     let kind = match error {
         OpenError::NoDevices => ErrorKind::NotFound,
-        OpenError::Missing { .. } | OpenError::Split { .. } | OpenError::Behind { .. } => {
-            ErrorKind::Degraded
-        }
+        OpenError::Missing { .. }
+        | OpenError::Split { .. }
+        | OpenError::Behind { .. }
+        | OpenError::ActedOn { .. } => ErrorKind::Degraded,
+        OpenError::Size { .. } | OpenError::BlockSize { .. } => ErrorKind::Unfit,
         OpenError::OtherVolume { .. } | OpenError::SameMember { .. } => ErrorKind::Foreign,
         OpenError::NotWritable { .. } | OpenError::NoLabelWritable { .. } => ErrorKind::Io,
         _ => ErrorKind::Damaged,
