@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tier_core::command::{Command, MoveReport, Reply};
 use tier_core::engine::Engine;
-use tier_core::event::Event;
+use tier_core::event::{Event, Samples};
 use tier_core::units::{MoveId, Now, RegionSize, RequestId};
 use tier_core::volume::Member;
 use tokio::sync::{mpsc, oneshot};
@@ -23,11 +23,11 @@ use super::hold_stats::HoldStats;
 use super::kernel::{Job, KernelThread, Told};
 use super::metadata::MetadataThread;
 use super::recorder::Recorder;
-use super::sampler::Sampler;
+use super::sampler::{Counts, Sampler};
 use super::watch::KernelWatch;
-use crate::metrics::VolumeMetrics;
+use crate::metrics::{CommitOutcome, VolumeMetrics};
 use crate::monitor::Monitor;
-use crate::monitor::load::WatchedMember;
+use crate::monitor::load::{ProbeLatency, WatchedMember};
 
 /// How often the loop looks at what does not tell of itself.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +114,7 @@ enum Woken {
     Event(Event),
     Ask(Ask),
     Changed(Vec<MoveId>),
-    Hot(Vec<tier_core::event::HotRegion>),
+    Counts(Counts),
     Sample,
     Tick,
     Monitor,
@@ -182,14 +182,10 @@ impl Runtime {
                 Woken::Ask(Ask::View(view)) => view(&self),
                 Woken::Ask(Ask::Request { event, answer }) => self.request(event, answer),
                 Woken::Changed(ids) => self.look(ids),
-                Woken::Hot(regions) => {
-                    for region in regions {
-                        self.step(Event::Hot(region));
-                    }
-                }
-                Woken::Sample => self.on_sample(),
+                Woken::Counts(counts) => self.on_counts(counts),
+                Woken::Sample => self.parts.sampler.ask_samples(self.now()),
                 Woken::Tick => self.step(Event::Tick),
-                Woken::Monitor => self.on_monitor(),
+                Woken::Monitor => self.parts.sampler.ask_latency(),
                 Woken::Look => self.look(self.copying()),
             }
         }
@@ -205,7 +201,7 @@ impl Runtime {
             ids = parts.watch.changed() => Woken::Changed(ids),
             Some(event) = parts.events.recv() => Woken::Event(event),
             ask = asks.recv() => ask.map_or(Woken::Orphaned, Woken::Ask),
-            regions = parts.sampler.hot() => Woken::Hot(regions),
+            counts = parts.sampler.next() => Woken::Counts(counts),
             _ = timers.look.tick() => Woken::Look,
             _ = timers.tick.tick() => Woken::Tick,
             _ = timers.monitor.tick() => Woken::Monitor,
@@ -222,8 +218,40 @@ impl Runtime {
                 Err(error) => tracing::error!(%error, "an event could not be recorded"),
             }
         }
-        for command in self.parts.engine.step(now, event) {
+        self.note_outcome(&event);
+        let start = Instant::now();
+        let commands = self.parts.engine.step(now, event);
+        self.parts.metrics.step(start.elapsed());
+        for command in commands {
             self.obey(command);
+        }
+    }
+
+    /// Counts how commits end, and what the tick finds.
+    fn note_outcome(&self, event: &Event) {
+        let Parts {
+            metrics,
+            engine,
+            metadata,
+            region_size,
+            ..
+        } = &self.parts;
+        match event {
+            Event::Committed { .. } => metrics.commit(CommitOutcome::Durable),
+            Event::CommitFailed { .. } => metrics.commit(CommitOutcome::Failed),
+            Event::Hot(_) => metrics.hot(),
+            Event::Tick => {
+                let status = engine.status();
+                let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+                metrics.moves(count(status.moves), count(status.pending + status.wanted));
+                let durable = metadata.durable();
+                metrics.metadata(durable.generation, durable.live_replicas as usize);
+                for tier in &status.tiers {
+                    let bytes = |regions| region_size.bytes_of(regions);
+                    metrics.tier(tier.class, bytes(tier.free), bytes(tier.regions));
+                }
+            }
+            _ => {}
         }
     }
 
@@ -307,28 +335,37 @@ impl Runtime {
         self.step(event(request));
     }
 
-    fn on_sample(&mut self) {
-        let now = self.now();
-        if let Some(samples) = self.parts.sampler.samples(now) {
-            self.parts.metrics.samples(&samples);
-            let parts = &self.parts;
-            self.served.note(&samples, |region| {
-                let home = parts.engine.map().home(region)?;
-                let mut members = parts.known_members.iter();
-                members
-                    .find(|member| member.index == home.member)
-                    .map(|member| member.class)
-            });
-            self.step(Event::Samples(samples));
+    fn on_counts(&mut self, counts: Counts) {
+        match counts {
+            Counts::Hot(regions) => {
+                for region in regions {
+                    self.step(Event::Hot(region));
+                }
+            }
+            Counts::Samples(samples) => self.on_samples(samples),
+            Counts::Latency(latency) => self.on_latency(&latency),
         }
     }
 
-    fn on_monitor(&mut self) {
+    fn on_samples(&mut self, samples: Samples) {
+        self.parts.metrics.samples(&samples);
+        let parts = &self.parts;
+        self.served.note(&samples, |region| {
+            let home = parts.engine.map().home(region)?;
+            let mut members = parts.known_members.iter();
+            members
+                .find(|member| member.index == home.member)
+                .map(|member| member.class)
+        });
+        self.step(Event::Samples(samples));
+    }
+
+    /// The load of the machine is read when the probe has told what it measured since then.
+    fn on_latency(&mut self, latency: &ProbeLatency) {
         let now = self.now();
-        let latency = self.parts.sampler.latency();
         self.served
             .note_moved(now, self.parts.engine.status().moved_bytes);
-        match self.monitor.resources(now, &self.parts.members, &latency) {
+        match self.monitor.resources(now, &self.parts.members, latency) {
             Ok(Some(resources)) => {
                 self.parts.metrics.resources(&resources);
                 self.served.note_load(&resources);
