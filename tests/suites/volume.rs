@@ -53,6 +53,7 @@ fn a_volume_is_created_written_moved_stopped_and_started_again() {
                     "--size=100m",
                     "--verify=crc32c",
                     "--verify_only",
+                    "--verify_state_save=0",
                     "--direct=1",
                 ],
             );

@@ -263,7 +263,7 @@ pub struct RegionCount {
     pub read_bytes: Bytes,
     /// Bytes written to it.
     pub written_bytes: Bytes,
-    /// Of `reads` and `writes`, those that began where the bio before them on the volume ended.
+    /// Of `reads` and `writes`, those that began where a recent bio on the volume ended.
     pub sequential: u32,
 }
 
@@ -276,7 +276,7 @@ pub struct HotRegion {
     pub touches: u32,
     /// Of these, writes.
     pub writes: u32,
-    /// Of these, those that began where the bio before them on the volume ended.
+    /// Of these, those that began where a recent bio on the volume ended.
     #[serde(default)]
     pub sequential: u32,
 }
