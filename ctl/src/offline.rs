@@ -58,7 +58,9 @@ pub(crate) fn not_readable(error: &OpenError) -> Failure {
             Exit::Invalid
         }
         OpenError::Label(LabelError::Absent { .. }) => Exit::NotFound,
-        OpenError::Label(LabelError::NewerFormat { .. }) => Exit::Unsupported,
+        OpenError::Label(LabelError::NewerFormat { .. }) | OpenError::NewerFormat { .. } => {
+            Exit::Unsupported
+        }
         OpenError::Label(LabelError::Storage(_)) => Exit::Io,
         OpenError::Label(LabelError::Unfit { .. })
         | OpenError::Size { .. }

@@ -74,6 +74,12 @@ pub enum MetaError {
         /// What redb said.
         source: Box<redb::Error>,
     },
+    /// Its checksums do not fit what it holds.
+    #[error("the metadata database on {device} is damaged: its checksums do not fit its content")]
+    Damaged {
+        /// The device.
+        device: String,
+    },
     /// The tables are of another format.
     #[error(
         "the metadata on {device} has format {format}, and this tierd knows {FORMAT}: use the \
@@ -194,6 +200,19 @@ impl Replica {
         }
         transaction.commit()?;
         Ok(())
+    }
+
+    /// Compares every page with its checksum, which redb itself does only after a crash: what
+    /// decayed while the volume lay closed would be believed. Writes if there is something to
+    /// repair, so it is for a replica that is looked at through an overlay.
+    pub fn verify(&mut self) -> Result<(), MetaError> {
+        match self.database.check_integrity() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(MetaError::Damaged {
+                device: self.device().to_owned(),
+            }),
+            Err(error) => Err(database_error(&self.area, error)),
+        }
     }
 
     /// Reads and checks everything.

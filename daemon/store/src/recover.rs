@@ -11,6 +11,7 @@
 //! - A member that the newest epoch counts as present is taken with any label of its line: its
 //!   label was being written at a crash, or could not be. One that the epoch counts as absent is
 //!   stale: a degraded start went on without it.
+//! - A replica is believed only if every page fits its checksum and every record the others.
 //! - A commit that no replica shows whole never was. One that a single replica shows whole is
 //!   taken: it may have been acknowledged.
 //!
@@ -22,7 +23,7 @@ use tier_core::units::{Bytes, Generation, MemberIndex};
 
 use crate::area::{Area, AreaError};
 use crate::label::{self, Label, LabelCopies, LabelError, LabelState};
-use crate::meta::{MetaError, Metadata, Replica};
+use crate::meta::{self, MetaError, Metadata, Replica};
 use crate::refusal::{MemberName, OpenError, Way};
 use crate::storage::{Disk, Overlay};
 
@@ -117,7 +118,9 @@ pub(crate) fn examine(disk: &Disk, label: &Label) -> Result<Metadata, MetaError>
     })?;
     let overlay = Arc::new(Overlay::new(Arc::clone(disk)));
     let area = Area::open(overlay, extent, label.volume)?;
-    Replica::open(label.index, area)?.load()
+    let mut replica = Replica::open(label.index, area)?;
+    replica.verify()?;
+    replica.load()
 }
 
 /// Chooses what to open.
@@ -130,6 +133,7 @@ pub fn judge(seen: &[Seen], tolerance: Tolerance) -> Result<Choice, OpenError> {
     check_devices(&members)?;
     check_states(&members, label)?;
     let name = label.name.to_string();
+    check_formats(&members)?;
     let newest = newest(&members, &name)?;
     check_line(&members, newest, &name)?;
     check_equals(&members, newest)?;
@@ -242,6 +246,20 @@ fn check_states(members: &[Labelled<'_>], first: &Label) -> Result<(), OpenError
             found,
             expected,
         });
+    }
+    Ok(())
+}
+
+/// What a newer tierd wrote is no damage: it is newer than all that this one can judge, and must
+/// not be rebuilt from it.
+fn check_formats(members: &[Labelled<'_>]) -> Result<(), OpenError> {
+    for (_, seen, _) in members {
+        if let Some(Err(MetaError::Format { format, .. })) = seen.metadata
+            && format > meta::FORMAT
+        {
+            let device = seen.device();
+            return Err(OpenError::NewerFormat { device, format });
+        }
     }
     Ok(())
 }

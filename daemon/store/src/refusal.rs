@@ -139,6 +139,18 @@ pub enum OpenError {
         /// What is wrong with each replica found.
         replicas: Vec<String>,
     },
+    /// A replica was written by a newer tierd.
+    #[error(
+        "the metadata on {device} has format {format}, and this tierd knows formats up to {}: use \
+         the newer tierd that wrote it",
+        crate::meta::FORMAT
+    )]
+    NewerFormat {
+        /// The device that carries it.
+        device: String,
+        /// The format it names.
+        format: u64,
+    },
     /// Parts of the volume went on without each other.
     #[error(
         "volume {name} was split: parts of it were started without each other. {}. Start it with \

@@ -68,6 +68,17 @@ fn reopened(disk: &std::sync::Arc<MemoryDisk>, volume: VolumeId) -> Metadata {
     Replica::open(MemberIndex(0), area).unwrap().load().unwrap()
 }
 
+impl Replica {
+    /// Writes the number of a format, as another build would.
+    pub(crate) fn set_format(&self, format: u64) {
+        let transaction = self.database.begin_write().unwrap();
+        let mut counters = transaction.open_table(COUNTERS).unwrap();
+        counters.insert("format", format).unwrap();
+        drop(counters);
+        transaction.commit().unwrap();
+    }
+}
+
 #[test]
 fn what_is_written_reads_back() {
     let disk = MemoryDisk::filled("/dev/x", 8 << 20, 4096, 0xa5, &Power::steady());

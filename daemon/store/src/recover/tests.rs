@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tier_core::volume::Leg;
+
 use super::*;
 use crate::fixture::{THREE, generation, open, shared, volume};
 use crate::label::{COPY_OFFSETS, encode};
@@ -223,6 +225,77 @@ fn a_damaged_byte_never_changes_what_is_read() {
         assert_eq!(store.state(), state, "offset {offset}");
     }
     assert!(refused > 20, "{refused}");
+}
+
+/// The first byte of every place in a replica's area that names `leg` as the home of one region.
+fn records_of(disk: &MemoryDisk, leg: Leg) -> Vec<u64> {
+    let record = [
+        &1_u32.to_le_bytes()[..],
+        &leg.member.0.to_le_bytes(),
+        &leg.first.0.to_le_bytes(),
+    ]
+    .concat();
+    let base = 968 << 10;
+    let mut bytes = vec![0; 4 << 20];
+    disk.read_at(&mut bytes, base).unwrap();
+    let windows = bytes.windows(record.len()).enumerate();
+    windows
+        .filter(|(_, window)| *window == record)
+        .map(|(at, _)| base + at as u64)
+        .collect()
+}
+
+/// redb compares checksums only after a crash. A record that decayed while the volume lay closed
+/// would otherwise be believed, and send reads to a region that holds something else.
+#[test]
+fn a_record_that_decayed_in_a_closed_replica_is_not_believed() {
+    let disks = three();
+    let (mut store, _) = open(&disks).unwrap();
+    let target = crate::fixture::free_region(&store, 2);
+    let commit = crate::fixture::move_region(&store, 3, target);
+    store.commit(&commit).unwrap();
+    let state = store.state();
+    drop(store);
+    let places = records_of(&disks[0], target);
+    assert!(!places.is_empty());
+    // One bit of the region's number: the one it then names is free too, so the map alone looks sound.
+    for &place in &places {
+        disks[0].corrupt(place + 6, |byte| byte ^ 8);
+    }
+    let seen = survey(&shared(&disks[..1]));
+    let found = seen[0].metadata.as_ref().unwrap();
+    assert!(found.is_err(), "a decayed record was read as {found:?}");
+    let (store, recovery) = open(&disks).unwrap();
+    assert_eq!(store.state(), state);
+    assert_eq!(recovery.rebuilt, [MemberIndex(0)]);
+    drop(store);
+    assert!(open(&disks).unwrap().1.is_clean());
+}
+
+/// A replica that a newer tierd wrote is no damage to be mended by writing over it.
+#[test]
+fn a_replica_of_a_newer_format_is_refused_and_left_alone() {
+    let disks = three();
+    let facts = open(&disks).unwrap().0.facts().clone();
+    let extent = facts.members[0].area.unwrap();
+    let disk = Arc::clone(&disks[0]) as Disk;
+    let area = Area::open(disk, extent, facts.volume).unwrap();
+    let replica = Replica::open(MemberIndex(0), area).unwrap();
+    replica.set_format(crate::meta::FORMAT + 1);
+    drop(replica);
+    for degraded in [false, true] {
+        let options = OpenOptions {
+            degraded,
+            ..OpenOptions::default()
+        };
+        let error = Store::open(&shared(&disks), &options).unwrap_err();
+        let OpenError::NewerFormat { device, format } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!((device.as_str(), *format), ("/dev/nvme", 2));
+    }
+    let found = survey(&shared(&disks[..1])).remove(0).metadata;
+    assert!(matches!(found, Some(Err(MetaError::Format { .. }))));
 }
 
 #[test]
