@@ -36,9 +36,13 @@ impl Recorder {
                 let mut file = BufWriter::new(file);
                 while let Ok(line) = queue.recv() {
                     file.write_all(line.as_bytes())?;
-                    file.write_all(b"\n")?;
+                    while let Ok(line) = queue.try_recv() {
+                        file.write_all(line.as_bytes())?;
+                    }
+                    // What led to the daemon's death is what one wants to replay.
+                    file.flush()?;
                 }
-                file.flush()
+                Ok(())
             })?;
         Ok(Self {
             lines: Some(lines),
@@ -46,7 +50,7 @@ impl Recorder {
         })
     }
 
-    /// Appends a line. Ends the recording, and says so once, if the file does not keep up.
+    /// Appends a line, which has its line end. Ends the recording, and says so once, if the file does not keep up.
     pub(super) fn append(&mut self, line: String) {
         let Some(lines) = &self.lines else { return };
         if lines.try_send(line).is_err() {
@@ -62,5 +66,48 @@ impl Recorder {
         if let Some(Ok(Err(error))) = thread.map(JoinHandle::join) {
             tracing::error!(%error, "the recording of events is cut short");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+    use std::time::{Duration, Instant};
+
+    use tier_core::event::Event;
+    use tier_core::record::{decode, encode};
+    use tier_core::units::Now;
+
+    use super::*;
+
+    #[test]
+    fn a_recording_is_whole_lines_and_in_the_file_before_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events");
+        let mut recorder = Recorder::start(&path).unwrap();
+        for now in 0..3 {
+            recorder.append(encode(Now(now), &Event::Tick).unwrap());
+        }
+        let start = Instant::now();
+        let read = || std::fs::read_to_string(&path).unwrap();
+        while read().lines().count() < 3 {
+            assert!(
+                start.elapsed() < Duration::from_secs(10),
+                "nothing is written before the recorder ends"
+            );
+            std::thread::yield_now();
+        }
+        recorder.finish();
+        let text = read();
+        let lines = text.lines().enumerate();
+        let times: Vec<Now> = lines
+            .map(|(at, line)| decode(at + 1, line).unwrap().now)
+            .collect();
+        assert_eq!(times, [Now(0), Now(1), Now(2)]);
+        assert!(
+            Recorder::start(&path).is_err(),
+            "a recording is written over"
+        );
     }
 }
