@@ -39,8 +39,8 @@ impl OperationLoad {
     }
 }
 
-/// What a member did since it was last asked. A sample, if a nearly full one: ends of requests
-/// that interrupt the probe are not seen.
+/// What a member did since it was last asked. A sample, if a nearly full one: a few ends of
+/// requests in a thousand may be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemberLoad {
     /// The member.

@@ -235,9 +235,10 @@ pub(crate) fn counts(region: u32, reads: (u32, u64), writes: (u32, u64)) -> Regi
 
 /// That `seen` ends are all of `happened` but a few, and none too many.
 ///
-/// The kernel does not run a program on a CPU that is in the middle of it, so ends that interrupt
-/// another device's end are not seen: a burst of some dozen, seen here when the machine's own disk
-/// is written at the same time. Submissions do not interrupt each other, and are held to be exact.
+/// A burst of some dozen ends, and once 151 of 13,000, were seen to be missing when the machine's
+/// own disk was written at the same time; the kernel fired them and did not report them as missed,
+/// and the cause is not established. Submissions agreed with fio's in every run, and are held to be
+/// exact.
 pub(crate) fn assert_few_are_missed(seen: u64, happened: u64) {
     assert!(seen <= happened, "{seen} ends of {happened}");
     assert!(seen >= happened * 95 / 100, "{seen} ends of {happened}");
