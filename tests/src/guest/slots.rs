@@ -16,9 +16,12 @@ pub(super) struct Slot {
     _lock: File,
 }
 
-/// Waits for a free place.
+/// Waits for a free place. Who came first gets the next one: without the queue a process whose
+/// guests follow each other would take its own place again and again, before another looks.
 pub(super) fn take() -> Slot {
     let folder = guests_folder();
+    let queue = File::create(folder.join("slot-queue")).expect("queue file");
+    queue.lock().expect("a place in the queue");
     let slots: Vec<File> = (0..SLOTS)
         .map(|number| File::create(folder.join(format!("slot-{number}"))).expect("slot file"))
         .collect();
