@@ -11,7 +11,8 @@ use crate::cli::Activate;
 use crate::config::Config;
 use crate::exit::{ExitCode, Failure};
 use crate::volume::assemble::{AssembleError, assemble};
-use crate::volume::discover::{Found, Scan, scan, scan_claimed};
+use crate::volume::claimed::{Claimed, scan_claimed};
+use crate::volume::discover::{Found, Scan, scan};
 use crate::volume::settle;
 
 /// Brings volumes up, without counting or moving.
@@ -52,10 +53,10 @@ pub fn settle(config: &Config) -> Result<ExitCode, Failure> {
     let _turn = take_turn(config)?;
     let mut worst = None;
     let mut settled = 0_u32;
-    for ((name, _), members) in &scan_claimed()?.volumes {
-        match settle_one(name, members) {
+    for volume in scan_claimed()? {
+        match settle_one(&volume) {
             Ok(()) => settled += 1,
-            Err(failure) => worst = Some(tell(name, failure)),
+            Err(failure) => worst = Some(tell(&volume.name, failure)),
         }
     }
     Ok(outcome(settled, worst))
@@ -81,11 +82,20 @@ fn take_turn(config: &Config) -> Result<File, Failure> {
     Ok(file)
 }
 
-fn settle_one(name: &str, members: &[Found]) -> Result<(), Failure> {
+fn settle_one(volume: &Claimed) -> Result<(), Failure> {
+    let Claimed {
+        name,
+        members,
+        unreadable,
+    } = volume;
     if !settle::is_running(members).map_err(failure)? {
         return Ok(());
     }
-    let mut assembled = match assemble(members, &OpenOptions::default()) {
+    let options = OpenOptions {
+        unreadable: unreadable.clone(),
+        ..OpenOptions::default()
+    };
+    let mut assembled = match assemble(members, &options) {
         Ok(assembled) => assembled,
         // A daemon serves it; it settles its moves itself.
         Err(AssembleError::Held { .. }) => return Ok(()),

@@ -8,10 +8,12 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use tier_core::units::MemberIndex;
 use tier_store::device::DeviceDisk;
 use tier_store::label::{self, Label, LabelError};
 use tier_sys::block::{Access, DeviceNumber};
 
+use super::claimed::Claim;
 use crate::config::DeviceScan;
 
 /// A device with a label.
@@ -63,21 +65,25 @@ pub(crate) fn look_at(paths: &[PathBuf]) -> std::io::Result<Vec<Found>> {
     })
 }
 
-/// Looks only at devices that tierd has claimed: the members of volumes that run, or half run.
-/// Nothing else is opened, since what is stacked on a volume that stands still would not answer.
-pub(crate) fn scan_claimed() -> std::io::Result<Scan> {
-    let mut scan = Scan::default();
+/// The kernel's claims on members, of all volumes that run or half run.
+pub(crate) fn claims() -> std::io::Result<Vec<Claim>> {
+    let mut claims = Vec::new();
     for device in block_devices()? {
-        let uuid = read(&device, "dm/uuid");
-        if !uuid.starts_with(OURS) || !uuid.contains("-area-") {
-            continue;
-        }
+        let uuid = read(&device, "dm/uuid").trim().to_owned();
+        let index = uuid
+            .strip_prefix(OURS)
+            .and_then(|rest| rest.split_once("-area-"))
+            .and_then(|(_, index)| index.parse().ok());
+        let Some(index) = index else { continue };
         for member in names_in(&Path::new(CLASS_BLOCK).join(&device).join("slaves"))? {
-            look(&Path::new("/dev").join(member), &mut scan);
+            claims.push(Claim {
+                uuid: uuid.clone(),
+                index: MemberIndex(index),
+                path: Path::new("/dev").join(member),
+            });
         }
     }
-    scan.sort();
-    Ok(scan)
+    Ok(claims)
 }
 
 /// With what the device-mapper uuid of every device of ours begins.
@@ -154,7 +160,12 @@ fn look(path: &Path, scan: &mut Scan) {
 }
 
 impl Scan {
-    fn sort(&mut self) {
+    /// Looks at one more device.
+    pub(super) fn look(&mut self, path: &Path) {
+        look(path, self);
+    }
+
+    pub(super) fn sort(&mut self) {
         for members in self.volumes.values_mut() {
             members.sort_by_key(|found| found.label.index);
         }

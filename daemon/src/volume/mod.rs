@@ -3,6 +3,7 @@
 //! Modules stand in the order of a volume's life: found, assembled, served, settled.
 
 pub(crate) mod discover;
+pub(crate) mod claimed;
 pub(crate) mod assemble;
 pub(crate) mod facts;
 pub(crate) mod start;

@@ -200,6 +200,13 @@ impl LabelCopies {
     pub fn is_absent(&self) -> bool {
         matches!(self.copies, [LabelCopy::Absent, LabelCopy::Absent])
     }
+
+    /// Whether the device does not let either copy be read, so that nobody can say what it holds.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        let unreadable = |copy: &LabelCopy| matches!(copy, LabelCopy::Unreadable(_));
+        self.copies.iter().all(unreadable)
+    }
 }
 
 impl LabelCopy {

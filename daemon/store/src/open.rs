@@ -29,6 +29,10 @@ pub struct OpenOptions {
     /// Take stale members of this volume's own line back. Safe for what the map still has on
     /// them: while they were away nothing could be written there.
     pub readmit: bool,
+    /// Members whose labels cannot be read just now, but that are here: the kernel's claims on
+    /// them say so, as the volume runs. For settling alone. Nothing is written to them, and no
+    /// epoch counts them out; a replica on one is dropped like one that failed to write.
+    pub unreadable: Vec<MemberIndex>,
     /// Told of each step.
     pub steps: Steps,
 }
@@ -75,12 +79,22 @@ impl Recovery {
 impl Store {
     /// Opens the volume that `disks` are the members of.
     pub fn open(disks: &[Disk], options: &OpenOptions) -> Result<(Self, Recovery), OpenError> {
-        let seen = survey(disks);
+        let mut seen = survey(disks);
+        let may_miss = options.degraded || options.read_only;
         let tolerance = Tolerance {
-            missing: options.degraded || options.read_only,
+            missing: may_miss || !options.unreadable.is_empty(),
             acted_on: options.read_only,
         };
-        let choice = judge(&seen, tolerance)?;
+        if !options.unreadable.is_empty() {
+            seen.retain(|seen| !seen.copies.is_unreadable());
+        }
+        let mut choice = judge(&seen, tolerance)?;
+        choice
+            .missing
+            .retain(|member| !options.unreadable.contains(member));
+        if !may_miss {
+            choice.check_missing()?;
+        }
         if options.read_only {
             return Ok(look_only(&seen, choice));
         }

@@ -80,6 +80,20 @@ impl Choice {
     pub fn absent(&self) -> Vec<MemberIndex> {
         self.missing.iter().chain(&self.away).copied().collect()
     }
+
+    /// Refuses if a member of the newest epoch was not found.
+    pub(crate) fn check_missing(&self) -> Result<(), OpenError> {
+        if self.missing.is_empty() {
+            return Ok(());
+        }
+        let facts = &self.metadata.facts;
+        let missing = facts.members.iter();
+        let missing = missing.filter(|member| self.missing.contains(&member.index));
+        Err(OpenError::Missing {
+            name: facts.name.to_string(),
+            missing: missing.map(MemberName::from).collect(),
+        })
+    }
 }
 
 /// What may be lacking for a choice to stand.
@@ -139,13 +153,8 @@ pub fn judge(seen: &[Seen], tolerance: Tolerance) -> Result<Choice, OpenError> {
     check_equals(&members, newest)?;
     check_facts(&members, newest)?;
     let mut choice = sort_members(&members, newest);
-    if !choice.missing.is_empty() && !tolerance.missing {
-        let missing = newest.facts.members.iter();
-        let missing = missing.filter(|member| choice.missing.contains(&member.index));
-        return Err(OpenError::Missing {
-            name,
-            missing: missing.map(MemberName::from).collect(),
-        });
+    if !tolerance.missing {
+        choice.check_missing()?;
     }
     if let Some((_, seen, label)) = members.iter().max_by_key(|(_, _, label)| label.acted_on) {
         choice.acted_on = label.acted_on;

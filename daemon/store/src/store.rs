@@ -233,6 +233,13 @@ impl Store {
         self.replicas.iter().map(|replica| replica.member)
     }
 
+    /// The label that this member is to have, whether or not it can be read or written; `None`
+    /// if the volume has no such member.
+    #[must_use]
+    pub fn label_of(&self, index: MemberIndex) -> Option<Label> {
+        label_of(&self.metadata.facts, index, self.acted_on)
+    }
+
     /// The labels of the present members, as last written.
     pub fn labels(&self) -> impl Iterator<Item = &Label> {
         self.members.iter().map(|member| &member.label)

@@ -151,6 +151,65 @@ fn a_power_cut_while_a_replica_is_dropped_keeps_the_commit() {
     }
 }
 
+/// For settling: the volume runs, and one of its members has failed altogether.
+#[test]
+fn a_member_that_is_here_and_cannot_be_read_stays_a_member() {
+    for (victim, carries_replica) in [(1, true), (2, false)] {
+        let disks = volume(&THREE, &Power::steady());
+        for operation in [Operation::Read, Operation::Write] {
+            disks[victim].fail(Fault {
+                operation,
+                after: 0,
+                count: u64::MAX,
+                lands: false,
+            });
+        }
+        let error = open(&disks).unwrap_err();
+        assert!(matches!(error, OpenError::Label(_)), "{error}");
+        let index = MemberIndex(u16::try_from(victim).unwrap());
+        let options = OpenOptions {
+            unreadable: vec![index],
+            ..OpenOptions::default()
+        };
+        let (mut store, recovery) = Store::open(&shared(&disks), &options).unwrap();
+        assert_eq!((recovery.missing, recovery.stale), (vec![], vec![]));
+        assert_eq!(
+            recovery.epoch_is_new, carries_replica,
+            "its replica is dropped"
+        );
+        assert!(store.facts().member(index).unwrap().present);
+        store
+            .commit(&move_region(&store, 3, free_region(&store, 2)))
+            .unwrap();
+        store.mark_acted_on(store.generation()).unwrap();
+        let state = store.state();
+        drop(store);
+        disks[victim].heal();
+        let (store, recovery) = open(&disks).unwrap();
+        assert_eq!(store.state(), state);
+        assert_eq!((recovery.missing, recovery.stale), (vec![], vec![]));
+        assert!(
+            recovery.healed_labels.contains(&index),
+            "its label was behind"
+        );
+    }
+}
+
+/// Saying that a member cannot be read does not make one that is missing unneeded.
+#[test]
+fn only_the_member_that_cannot_be_read_may_be_lacking() {
+    let disks = volume(&THREE, &Power::steady());
+    let options = OpenOptions {
+        unreadable: vec![MemberIndex(1)],
+        ..OpenOptions::default()
+    };
+    let error = Store::open(&shared(&disks[..1]), &options).unwrap_err();
+    let OpenError::Missing { missing, .. } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(missing.len(), 1, "{error}");
+}
+
 #[test]
 fn an_absent_member_is_named_and_a_degraded_start_leaves_it_behind() {
     let disks = volume(&THREE, &Power::steady());
