@@ -13,6 +13,7 @@
 
 pub mod api;
 pub mod command;
+pub mod demo;
 pub mod disk;
 pub mod dm;
 pub mod guest;
