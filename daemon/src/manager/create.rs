@@ -3,6 +3,7 @@
 //! Owns: the order: everything is checked before anything is written; members are claimed before
 //! labels are written; a failure gives them free again.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use tier_store::label::{self, LabelState};
 use tier_store::layout::{self, Candidate};
 use tier_store::open::OpenOptions;
 use tier_store::store::Store;
-use tier_sys::block::Access;
+use tier_sys::block::{Access, DeviceNumber};
 use tier_wire::{CreateVolume, ErrorBody, ErrorKind, Overwrite, VolumeChange};
 
 use super::Manager;
@@ -25,6 +26,7 @@ use crate::backend::dm::DmBackend;
 use crate::backend::{Layout, MemberDevice};
 use crate::member::{self, Facts, Force, MemberError, Requirements};
 use crate::stop_point;
+use crate::volume::discover::Found;
 use crate::volume::view;
 
 /// Regions that the probe counts in an array within its default budget: 64 MiB for two sets of
@@ -67,6 +69,9 @@ impl Manager {
             .map_err(|error| internal(&error))??;
         let members = crate::volume::discover::look_at(&paths).map_err(|error| internal(&error))?;
         self.serve(members, OpenOptions::default()).await?;
+        for path in &paths {
+            crate::udev::announce(path);
+        }
         let served = self
             .asker(name.as_str())
             .await
@@ -78,15 +83,36 @@ impl Manager {
     }
 
     async fn refuse_existing(&self, request: &CreateVolume) -> Answer<()> {
-        if self.found(&request.name).await.is_err() {
-            return Ok(());
+        for members in self.scan().await {
+            let is_it = members
+                .first()
+                .is_some_and(|found| found.label.name.as_str() == request.name.as_str());
+            if !is_it || is_overwritten(&members, request) {
+                continue;
+            }
+            return Err(ErrorBody::new(
+                ErrorKind::Exists,
+                format!("there is a volume {} already", request.name),
+            )
+            .with_hint("choose another name; `tierctl volume list` shows those that are taken"));
         }
-        Err(ErrorBody::new(
-            ErrorKind::Exists,
-            format!("there is a volume {} already", request.name),
-        )
-        .with_hint("choose another name; `tierctl volume list` shows those that are taken"))
+        Ok(())
     }
+}
+
+/// Whether this is what a cut-off creation left, and all of it lies on devices that are asked for
+/// now: nobody was ever given that volume, and nothing of it remains. What lay elsewhere would bear
+/// the same name as the new volume.
+fn is_overwritten(members: &[Found], request: &CreateVolume) -> bool {
+    let asked: Vec<DeviceNumber> = request
+        .members
+        .iter()
+        .filter_map(|member| std::fs::metadata(&member.path).ok())
+        .map(|metadata| DeviceNumber::from_raw(metadata.rdev()))
+        .collect();
+    members
+        .iter()
+        .all(|found| found.label.state == LabelState::Creating && asked.contains(&found.number))
 }
 
 fn overwrites(member: &Facts) -> Option<Overwrite> {
