@@ -115,6 +115,10 @@ pub struct Counts {
 /// A disk to be started.
 #[derive(Clone, Debug)]
 #[must_use = "a disk does nothing until `start`"]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "what a disk has and has not, each by itself"
+)]
 pub struct Disk {
     image: PathBuf,
     bytes: u64,
