@@ -1,6 +1,6 @@
 //! The probe: block I/O counted in the kernel, per region of a volume and per member.
 //!
-//! Owns: the BPF programs (`bpf/probe.bpf.c`), what loads and attaches them, and what reads them
+//! Owns: the BPF programs (`bpf/probe.bpf.c` and its headers), what loads and attaches them, and what reads them
 //! out. It reports facts; it does not decide, decay or rank.
 //!
 //! Invariants:
