@@ -35,8 +35,9 @@
 //! ```
 //!
 //! - [`Guest::uml`] boots in two seconds: dm in all its kinds, nbd, loop, brd, `io_uring`; one
-//!   CPU, kernel 6.1, no BPF, no ublk, no udev. [`Guest::qemu`] boots Debian's 6.12 with BPF, ublk,
-//!   NVMe and SCSI drives, and udev; twenty seconds and slow without KVM.
+//!   CPU, kernel 6.1, no BPF, no ublk, and udev only with [`Guest::systemd`]. [`Guest::qemu`] boots
+//!   Debian's 6.12 with BPF, ublk, NVMe and SCSI drives, and udev; twenty seconds and slow without
+//!   KVM.
 //! - The guest's root is the machine's own file system. `/run`, `/tmp` and `/dev` are the guest's,
 //!   and so are changes below `/etc` and `/var`; all else is real, so write to [`Inside::file`].
 //!   That folder outlives the boots of one test, and nothing else does.
@@ -54,6 +55,7 @@ mod modules;
 mod qemu;
 mod scratch;
 mod slots;
+mod systemd;
 mod uml;
 
 use std::cell::RefCell;
@@ -88,6 +90,9 @@ struct Settings {
     modules: Vec<String>,
     deadline: Duration,
     drives: Vec<Drive>,
+    disks: Vec<(String, u64)>,
+    /// What to do before systemd starts, where it is the first process.
+    systemd: Option<String>,
     watch: Option<RefCell<Watch>>,
 }
 
@@ -128,6 +133,8 @@ impl<'body> Guest<'body> {
             modules: Vec::new(),
             deadline,
             drives: Vec::new(),
+            disks: Vec::new(),
+            systemd: None,
             watch: None,
         };
         Self {
@@ -168,6 +175,37 @@ impl<'body> Guest<'body> {
             "only an emulated machine has drives"
         );
         self.settings.drives.push(drive);
+        self
+    }
+
+    /// Adds a disk that User-Mode Linux has from its first moment on, as `/dev/ubdb`, `/dev/ubdc`
+    /// and so on, without volatile cache or faults. Its image lies in the scratch folder under this
+    /// name. [`crate::disk`] gives better ones, once the body runs.
+    ///
+    /// # Panics
+    /// On an emulated machine: [`Guest::drive`] is for those.
+    pub fn boot_disk(mut self, image: &str, bytes: u64) -> Self {
+        assert!(
+            self.kernel == Kernel::UserMode,
+            "an emulated machine has drives"
+        );
+        self.settings.disks.push((image.to_owned(), bytes));
+        self
+    }
+
+    /// Boots systemd, journald and udev, and runs each phase's body as a service of its own once
+    /// `basic.target` is reached. This shell script runs before, in the running guest (its phase is
+    /// in `TIER_GUEST_PHASE`), with changes below `/usr`, `/etc` and `/var` that die with the guest:
+    /// it puts files where packages put them. All else but the scratch folder is read-only.
+    ///
+    /// # Panics
+    /// On an emulated machine, where it takes minutes.
+    pub fn systemd(mut self, preparation: &str) -> Self {
+        assert!(
+            self.kernel == Kernel::UserMode,
+            "systemd takes minutes to come up under emulation"
+        );
+        self.settings.systemd = Some(preparation.to_owned());
         self
     }
 
@@ -214,7 +252,7 @@ impl<'body> Guest<'body> {
                 self.phases.into_iter().map(|phase| phase.body),
             );
         }
-        if let Err(reason) = self.kernel.available() {
+        if let Err(reason) = self.available() {
             crate::skip::record(&self.test, &reason);
             return None;
         }
@@ -224,7 +262,7 @@ impl<'body> Guest<'body> {
             let boot = boot::Boot {
                 test: &self.test,
                 phase: number,
-                has_udev: self.kernel == Kernel::Emulated,
+                has_udev: self.kernel == Kernel::Emulated || self.settings.systemd.is_some(),
                 settings: &self.settings,
                 scratch: &scratch,
             };
@@ -242,6 +280,14 @@ impl<'body> Guest<'body> {
             }
         }
         Some(scratch)
+    }
+
+    fn available(&self) -> Result<(), String> {
+        self.kernel.available()?;
+        match self.settings.systemd {
+            Some(_) => systemd::available(),
+            None => Ok(()),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use super::boot::{Boot, quoted};
 use super::modules::ModuleFolder;
+use super::systemd;
 
 const PROGRAM: &str = "linux.uml";
 const MODULES: &str = "/usr/lib/uml/modules";
@@ -59,6 +60,20 @@ pub(super) fn command(boot: &Boot<'_>) -> Command {
         "panic=-1",
     ]);
     command.arg(format!("init={}", init.display()));
+    for ((image, bytes), letter) in boot.settings.disks.iter().zip('b'..) {
+        let path = boot.scratch.path().join(image);
+        let file = std::fs::File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path);
+        file.and_then(|file| file.set_len(*bytes))
+            .expect("image of a disk");
+        command.arg(format!("ubd{letter}={}", path.display()));
+    }
+    if boot.settings.systemd.is_some() {
+        command.args(systemd::KERNEL_ARGUMENTS);
+    }
     command.arg(format!("uml_dir={}", boot.scratch.path().display()));
     command
 }
@@ -82,7 +97,10 @@ fn init(boot: &Boot<'_>) -> PathBuf {
          while :; do sleep 1000; done\n",
         modules = modules(boot),
         own = own_folders(boot),
-        body = boot.body_script(),
+        body = match &boot.settings.systemd {
+            Some(preparation) => systemd::init(boot, preparation),
+            None => boot.body_script(),
+        },
     );
     boot.script("init", &text)
 }
