@@ -1,15 +1,17 @@
 //! What udev is told about a device: whether it is a member, and of which volume.
 //!
-//! Owns: [`member_properties`], which `59-tierd.rules` calls for each block device through
-//! `tierd member-properties`. It reads the label, never writes, and needs no daemon. A device with
-//! a torn or newer label is a member too: what lies behind the label is not for others.
+//! Owns: [`announce`], which makes udev look again, and [`member_properties`], which
+//! `59-tierd.rules` calls for each block device through `tierd member-properties`. The latter reads
+//! the label, never writes, and needs no daemon. A device with a torn or newer label is a member
+//! too: what lies behind the label is not for others.
 
 use std::fmt::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use tier_store::device::DeviceDisk;
 use tier_store::label::{self, LabelCopies, LabelCopy};
-use tier_sys::block::{Access, BlockError};
+use tier_sys::block::{Access, BlockError, DeviceNumber};
 
 /// Says that the device is a member.
 const MEMBER: &str = "TIERD_MEMBER";
@@ -19,6 +21,21 @@ const VOLUME_UUID: &str = "TIERD_VOLUME_UUID";
 const VOLUME_NAME: &str = "TIERD_VOLUME_NAME";
 /// The member's position in it.
 const MEMBER_INDEX: &str = "TIERD_MEMBER_INDEX";
+
+/// Has udev look at a device again (a `change` event, `Documentation/ABI/stable/sysfs-uevent`):
+/// labels are written through the device that claims a member, and udev watches the member itself
+/// only. Without it, udev goes on showing what the device carried before.
+///
+/// A failure is logged: without udev there is nobody to be told.
+pub fn announce(device: &Path) {
+    let told = std::fs::metadata(device).and_then(|metadata| {
+        let DeviceNumber { major, minor } = DeviceNumber::from_raw(metadata.rdev());
+        std::fs::write(format!("/sys/dev/block/{major}:{minor}/uevent"), "change")
+    });
+    if let Err(error) = told {
+        tracing::warn!(device = %device.display(), %error, "udev cannot be told of a change");
+    }
+}
 
 /// The properties of a member, as `KEY=value` lines; `None` for a device without any trace of a
 /// label, and for one whose places for labels cannot be read.

@@ -127,9 +127,13 @@ impl Manager {
         if request.dry_run {
             return Ok(change(true, volume, Vec::new()));
         }
+        let paths: Vec<_> = members.iter().map(|found| found.path.clone()).collect();
         tokio::task::spawn_blocking(move || wipe(&members))
             .await
             .map_err(|error| internal(&error))??;
+        for path in &paths {
+            crate::udev::announce(path);
+        }
         Ok(change(
             false,
             volume,
