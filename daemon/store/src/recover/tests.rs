@@ -272,6 +272,40 @@ fn a_record_that_decayed_in_a_closed_replica_is_not_believed() {
     assert!(open(&disks).unwrap().1.is_clean());
 }
 
+/// After a crash redb goes back one commit where the newest does not fit its checksums. With one
+/// replica nothing else remembers the newer one but the mark: with it nothing is served; without
+/// it nobody acted on that commit, and the older map is still true.
+#[test]
+fn a_replica_that_falls_back_behind_a_mark_is_refused() {
+    let alone = [("/dev/ssd", tier_core::volume::Class::Ssd, 32, 512)];
+    for marked in [true, false] {
+        let disks = volume(&alone, &Power::steady());
+        let (mut store, _) = open(&disks).unwrap();
+        let before = store.state();
+        let target = crate::fixture::free_region(&store, 0);
+        let commit = crate::fixture::move_region(&store, 3, target);
+        store.commit(&commit).unwrap();
+        if marked {
+            store.mark_acted_on(generation(2)).unwrap();
+        }
+        // As a crash leaves it: the database was not closed.
+        let crashed = [disks[0].copy(&Power::steady())];
+        drop(store);
+        for place in records_of(&crashed[0], target) {
+            crashed[0].corrupt(place + 6, |byte| byte ^ 8);
+        }
+        let found = survey(&shared(&crashed)).remove(0).metadata;
+        assert_eq!(found.unwrap().unwrap().generation, generation(1));
+        match open(&crashed) {
+            Err(OpenError::ActedOn { marked, found, .. }) => {
+                assert_eq!((marked, found), (generation(2), generation(1)));
+            }
+            Err(error) => panic!("{error}"),
+            Ok((store, _)) => assert!(!marked && store.state() == before),
+        }
+    }
+}
+
 /// A replica that a newer tierd wrote is no damage to be mended by writing over it.
 #[test]
 fn a_replica_of_a_newer_format_is_refused_and_left_alone() {
