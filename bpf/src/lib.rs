@@ -1,7 +1,7 @@
 //! The probe: block I/O counted in the kernel, per region of a volume and per member.
 //!
-//! Owns: the BPF programs (`bpf/probe.bpf.c` and its headers), what loads and attaches them, and what reads them
-//! out. It reports facts; it does not decide, decay or rank.
+//! Owns: the BPF programs (`bpf/probe.bpf.c` and its headers), what loads and attaches them, and
+//! what reads them out. It reports facts; it does not decide, decay or rank.
 //!
 //! Invariants:
 //! - A volume's counts over all its intervals add up to what was submitted to it, less what is
