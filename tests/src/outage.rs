@@ -18,7 +18,7 @@ use crate::io::Pending;
 /// Bytes of a block: each carries its own stamp.
 const BLOCK: usize = 4096;
 /// Every so-manieth block is watched by the reader: few enough that each is looked at often.
-const WATCHED_ONE_IN: u64 = 16;
+const WATCHED_ONE_IN: usize = 16;
 /// Between two requests of a thread: the processor is left to what is being tested.
 const PAUSE: Duration = Duration::from_millis(1);
 /// How long a request may take after the load was told to end.
@@ -216,7 +216,7 @@ impl Shared {
     fn read_on(&self) -> Result<BTreeSet<u64>, String> {
         let device = self.open()?;
         let mut random = fastrand::Rng::with_seed(self.start + 1);
-        let watched = self.blocks.len().div_ceil(WATCHED_ONE_IN as usize);
+        let watched = self.blocks.len().div_ceil(WATCHED_ONE_IN);
         let mut failing: BTreeMap<usize, Instant> = BTreeMap::new();
         let mut next = 0;
         loop {
@@ -224,19 +224,16 @@ impl Shared {
             // seen; between two of them stands one by chance.
             let again = failing.range(next..).next().or(failing.iter().next());
             let turn = again.map(|(number, _)| *number).filter(|_| random.bool());
-            let number = turn.unwrap_or_else(|| random.usize(0..watched) * WATCHED_ONE_IN as usize);
+            let number = turn.unwrap_or_else(|| random.usize(0..watched) * WATCHED_ONE_IN);
             next = turn.map_or(next, |number| number + 1);
             let start = Instant::now();
-            match self.read(&device, number) {
-                Ok(held) => {
-                    held?;
-                    let since = failing.remove(&number).unwrap_or(start);
-                    longest(&self.longest_outage, since.elapsed());
-                }
-                Err(_) => {
-                    failing.entry(number).or_insert(start);
-                    self.failed_reads.fetch_add(1, Ordering::SeqCst);
-                }
+            if let Ok(held) = self.read(&device, number) {
+                held?;
+                let since = failing.remove(&number).unwrap_or(start);
+                longest(&self.longest_outage, since.elapsed());
+            } else {
+                failing.entry(number).or_insert(start);
+                self.failed_reads.fetch_add(1, Ordering::SeqCst);
             }
             if self.end.load(Ordering::SeqCst) {
                 return Ok(failing.keys().map(|number| self.offset(*number)).collect());

@@ -21,6 +21,7 @@ pub(super) fn arm(engine: &mut Engine, backend: &mut DmBackend) {
     let Ok(name) = std::env::var("TIERD_CANARY") else {
         return;
     };
+    tracing::warn!(mistake = name, "this daemon makes a mistake on purpose");
     match name.as_str() {
         "without-handle-errors" => backend.set_canary(Canary {
             without_handle_errors: true,
