@@ -1,5 +1,6 @@
 //! Volumes at boot: up before local file systems, without the daemon, and by their last member.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use tier_tests::command::{attempt, run};
@@ -69,7 +70,8 @@ fn volumes_come_up_at_boot_without_the_daemon_and_with_their_last_member() {
 fn content(name: &str) -> Vec<u8> {
     let mut lines = String::new();
     while lines.len() < 5 << 20 {
-        lines += &format!("{name} {}\n", lines.len());
+        let at = lines.len();
+        writeln!(lines, "{name} {at}").unwrap();
     }
     lines.into_bytes()
 }
@@ -101,6 +103,6 @@ fn the_daemon_takes_over() {
     systemctl(&["start", "tierd"]);
     assert_eq!(property("tierd", "StatusText"), "serving v, w");
     systemctl(&["stop", "tierd"]);
-    println!("{}", tierctl(&["check", "/dev/ubdb", "/dev/ubdc"]));
+    tierctl(&["check", "/dev/ubdb", "/dev/ubdc"]);
     assert_eq!(std::fs::read("/run/v/file").unwrap(), content("v"));
 }

@@ -9,7 +9,7 @@ use tier_tests::io::wait_until;
 const TIERD: &str = env!("CARGO_BIN_EXE_tierd_under_test");
 
 /// A guest is slow when its host is busy, and systemd has much to start.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The repository's root.
 fn repository() -> &'static Path {

@@ -55,6 +55,12 @@ fn real(path: impl AsRef<Path>) -> Option<PathBuf> {
     std::fs::canonicalize(path).ok()
 }
 
+/// The device that the volume's link leads to.
+#[track_caller]
+fn volume() -> PathBuf {
+    real(LINK).unwrap_or_else(|| panic!("no {LINK}"))
+}
+
 fn what_a_member_held_before_is_forgotten([fast, slow]: [&RunningDisk; 2]) {
     run("mkfs.ext4", &["-q", "-U", OLD, slow.node(), "64M"]);
     wait_until("udev shows the old file system", PATIENCE, || {
@@ -109,12 +115,13 @@ fn no_trace_of_a_file_system_on(members: [&RunningDisk; 2]) {
 }
 
 fn the_volume_has_its_link_and_its_file_system() {
-    let volume = real(LINK).expect("link of the volume");
+    let volume = volume();
     assert!(
         volume
             .to_str()
             .is_some_and(|node| node.starts_with("/dev/dm-")),
-        "{volume:?}"
+        "{}",
+        volume.display()
     );
     run("mkfs.ext4", &["-q", "-U", NEW, LINK]);
     wait_until("udev shows the volume's file system", PATIENCE, || {
@@ -126,7 +133,7 @@ fn the_volume_has_its_link_and_its_file_system() {
 /// The file system's first region is moved to the other member and back, beneath a mount, so that
 /// each member has carried its superblock, and each move has shown it.
 fn moves_show_nothing(members: [&RunningDisk; 2]) {
-    let watch = Watch::start(real(LINK).expect("link of the volume"));
+    let watch = Watch::start(volume());
     run("mount", &["-o", "X-mount.mkdir", LINK, "/run/v"]);
     for to in ["hdd", "nvme", "hdd"] {
         tierctl(&["move", "v", "--regions", "0-15", "--to", to]);
@@ -181,7 +188,7 @@ fn the_link_goes_and_comes_with_the_volume() {
     assert_eq!(real(LINK), None);
     assert_eq!(inner_devices(), []);
     tierctl(&["volume", "start", "v"]);
-    let volume = real(LINK).expect("link of the volume");
+    let volume = volume();
     wait_until("udev shows the volume's file system", PATIENCE, || {
         real(by_uuid(NEW)) == Some(volume.clone())
     });

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tier_sys::block::{Access, BlockDevice, BlockError};
+use tier_tests::guest::Inside;
 use tier_tests::io::wait_until;
 
 const BLOCK: usize = 64 << 10;
@@ -45,12 +46,13 @@ impl Writer {
         });
     }
 
-    /// Ends it, checks every block a last time, and gives the longest that one write took.
+    /// Ends it, checks every block a last time, and notes the longest that one write took.
     #[track_caller]
-    pub(crate) fn end(self) -> Duration {
+    pub(crate) fn end(self, guest: &Inside) {
         self.stop.store(true, Ordering::SeqCst);
         let outcome = self.thread.join().unwrap();
-        outcome.unwrap_or_else(|why| panic!("the writer failed: {why}"))
+        let longest = outcome.unwrap_or_else(|why| panic!("the writer failed: {why}"));
+        guest.note("longest-write", format!("{longest:?}"));
     }
 }
 
