@@ -5,18 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tier_tests::disk::Disk;
-use tier_tests::guest::Guest;
+use tier_tests::guest::{Guest, Inside};
 use tier_tests::io::wait_until;
 use tier_tests::test_name;
-use tier_tests::tierd::Daemon;
 
 use crate::log::AckLog;
 use crate::stamps::{Durable, Lost, Stamps};
-use crate::volume::{DEVICE, Disks, Fate, bring_up, setting};
+use crate::volume::{DEVICE, Disks, Fate, bring_up, move_on, setting};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The blocks that are written: the volume's first 4 MiB.
+/// The blocks that are written: of the volume's first 8 MiB, half in either way.
 fn stamps(durable: Durable) -> Stamps {
     let first_byte = match durable {
         Durable::Flush => 0,
@@ -30,17 +29,9 @@ const BOTH: [(Durable, &str); 2] = [(Durable::Flush, "flushed"), (Durable::Force
 #[test]
 fn disks_that_lie_about_flushes_and_legs_left_behind_are_caught() {
     Guest::uml(test_name!())
-        .phase(|inside| {
-            let disks = Disks::start(inside, Fate::Kept);
-            let daemon = setting(inside).run();
-            disks.create(&daemon);
-            for (durable, name) in BOTH {
-                stamps(durable).fill(&AckLog::open(&inside.file(name)));
-            }
-            stop(daemon);
-        })
+        .phase(begin)
         .until_cut(|inside| {
-            let _disks = Disks::start_as(inside, Fate::Lost, Disk::flush_nothing);
+            let _disks = Disks::start_as(inside, Fate::Lost, |_, disk| disk.flush_nothing());
             let _daemon = bring_up(inside, &setting(inside), false);
             let _writers = BOTH.map(|(durable, name)| {
                 let log = AckLog::open(&inside.file(name));
@@ -68,6 +59,47 @@ fn disks_that_lie_about_flushes_and_legs_left_behind_are_caught() {
         .run();
 }
 
+/// What a commit before the flush of its target does: the record is durable, the copy is not.
+#[test]
+fn a_move_to_a_target_that_was_not_flushed_is_caught() {
+    Guest::uml(test_name!())
+        .phase(begin)
+        .until_cut(|inside| {
+            let lying = |class: &str, disk: Disk| match class {
+                "ssd" => disk.flush_nothing(),
+                _ => disk,
+            };
+            let _disks = Disks::start_as(inside, Fate::Lost, lying);
+            let daemon = bring_up(inside, &setting(inside), false);
+            move_on(&daemon, (0, 7), 0, true).unwrap();
+            inside.cut_power()
+        })
+        .phase(|inside| {
+            let disks = Disks::start(inside, Fate::Kept);
+            let _daemon = bring_up(inside, &setting(inside), false);
+            assert_eq!(disks.assert_sound(), 1, "the record is to name the target");
+            for (durable, name) in BOTH {
+                let log = AckLog::open(&inside.file(name));
+                let Err(Lost(what)) = stamps(durable).verify(&log) else {
+                    panic!("{name}: the copy was lost, and nothing was noticed");
+                };
+                println!("{what}");
+            }
+        })
+        .run();
+}
+
+/// Makes the volume and fills what is written.
+fn begin(inside: &Inside) {
+    let disks = Disks::start(inside, Fate::Kept);
+    let daemon = setting(inside).run();
+    disks.create(&daemon);
+    for (durable, name) in BOTH {
+        stamps(durable).fill(&AckLog::open(&inside.file(name)));
+    }
+    assert!(daemon.stop().success());
+}
+
 /// One block as it was before, among a thousand that are as they should be: a stale leg.
 fn one_block_left_behind(stamps: &Stamps, log: &AckLog) {
     stamps.fill(log);
@@ -88,8 +120,4 @@ fn one_block_left_behind(stamps: &Stamps, log: &AckLog) {
         what.starts_with("8 of ") && what.contains("older"),
         "{what}"
     );
-}
-
-fn stop(daemon: Daemon) {
-    assert!(daemon.stop().success());
 }

@@ -81,9 +81,11 @@ impl Stamps {
     /// Writes everything as batch 0 and makes it durable.
     pub(crate) fn fill(&self, log: &AckLog) {
         let file = self.open();
-        for first in (0..self.blocks).step_by(READ / BLOCK) {
-            let count = self.blocks.min(first + (READ / BLOCK) as u32) - first;
+        let mut first = 0;
+        while first < self.blocks {
+            let count = RUN_BLOCKS_MAX.min(self.blocks - first);
             self.write(&file, first, count, 0);
+            first += count;
         }
         file.sync_all().expect("flush of the first filling");
         log.acknowledge(0);

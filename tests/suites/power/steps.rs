@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 use tier_tests::command::attempt;
 use tier_tests::disk::Speed;
 use tier_tests::guest::{Guest, Inside, PowerIsOff};
+use tier_tests::io::wait_until;
 use tier_tests::test_name;
 use tier_tests::tierd::Daemon;
 
 use crate::files::Kind;
 use crate::load::{Load, REGIONS, Running};
-use crate::seed;
-use crate::volume::{self, Disks, Fate, bring_up, move_on, next, setting};
+use crate::volume::{self, Disks, Fate, arm, armed, bring_up, move_on, next, setting};
+use crate::{seed, variable};
 
-/// Points are counted from the moment on at which this file is there: not in the start, and not in
-/// the moves before.
-const ARMED: &str = "/run/armed";
+/// The longest that a move may take to its next step.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where a cut comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,19 +61,29 @@ const CUTS: [Cut; 24] = [
     Cut::Move("commit:after", 2),
 ];
 
+/// Those at which a mistake in the order of things would cost data, by their place in [`CUTS`].
+/// Each meets every fate; the others meet two of three unless all are asked for.
+const DANGEROUS: [usize; 8] = [3, 5, 7, 8, 11, 17, 19, 22];
+
 #[test]
 fn ext4_outlives_a_cut_at_every_step() {
-    chain(test_name!(), Kind::Ext4, 0);
+    chain(test_name!(), Kind::Ext4, 0, &every());
 }
 
 #[test]
 fn xfs_outlives_a_cut_at_every_step() {
-    chain(test_name!(), Kind::Xfs, 1);
+    chain(test_name!(), Kind::Xfs, 1, &every());
 }
 
 #[test]
-fn ext4_outlives_a_cut_at_every_step_with_other_fates() {
-    chain(test_name!(), Kind::Ext4, 2);
+fn ext4_outlives_every_fate_at_the_dangerous_steps() {
+    let all = variable("TIER_POWER_ALL", 0) != 0;
+    let chosen = if all { every() } else { DANGEROUS.to_vec() };
+    chain(test_name!(), Kind::Ext4, 2, &chosen);
+}
+
+fn every() -> Vec<usize> {
+    (0..CUTS.len()).collect()
 }
 
 /// What the disks forget at the cut of this number, in the chain of this number: over the three
@@ -87,17 +97,18 @@ fn fate(chain: usize, number: usize) -> Fate {
     }
 }
 
-fn chain(test: String, kind: Kind, number: usize) {
+fn chain(test: String, kind: Kind, number: usize, chosen: &[usize]) {
     let mut guest = Guest::uml(test).module("ext4").module("xfs");
-    for (at, cut) in CUTS.into_iter().enumerate() {
+    for (boot, &at) in chosen.iter().enumerate() {
+        let cut = CUTS[at];
         guest = guest.until_cut(move |inside| {
             println!("cut {at}: {cut:?}, {:?}", fate(number, at));
             let disks = Disks::start(inside, fate(number, at));
             if let Cut::Start(point, n) = cut {
-                return in_start(inside, point, n, at);
+                return in_start(inside, point, n, boot);
             }
             let load = Load::new(inside, kind, Path::new(volume::DEVICE));
-            in_move(inside, &disks, &load, (cut, at))
+            in_move(inside, &disks, &load, (cut, boot))
         });
     }
     guest
@@ -126,6 +137,8 @@ fn whole_again(daemon: &Daemon, disks: &Disks, load: &Load) -> usize {
     println!("found whole: {}", load.verify());
     let running = load.start();
     must_move(daemon, home, true);
+    // The commit that frees comes after the move's end; the next cut counts commits.
+    wait_until("the former home is free", PATIENCE, || !disks.has_retired());
     running.stop();
     next(home)
 }
@@ -135,20 +148,19 @@ fn must_move(daemon: &Daemon, home: usize, wait: bool) {
 }
 
 /// Moves the load on until the power is cut in it.
-fn in_move(inside: &Inside, disks: &Disks, load: &Load, (cut, at): (Cut, usize)) -> PowerIsOff {
-    let setting = setting(inside).environment("TIERD_STOP_FROM", ARMED);
+fn in_move(inside: &Inside, disks: &Disks, load: &Load, (cut, boot): (Cut, usize)) -> PowerIsOff {
     let setting = match cut {
-        Cut::Move(point, n) => setting.cut_power_at(point, n),
-        Cut::Copy | Cut::Start(..) => setting,
+        Cut::Move(point, n) => armed(inside).cut_power_at(point, n),
+        Cut::Copy | Cut::Start(..) => setting(inside),
     };
-    let daemon = bring_up(inside, &setting, at.is_multiple_of(2));
-    let home = if at == 0 {
+    let daemon = bring_up(inside, &setting, boot.is_multiple_of(2));
+    let home = if boot == 0 {
         begin(&daemon, disks, load)
     } else {
         whole_again(&daemon, disks, load)
     };
     let running = load.start();
-    std::fs::write(ARMED, "").expect("file that arms the cut");
+    arm();
     if cut == Cut::Copy {
         let slowly = Speed::Flash {
             latency: Duration::from_micros(200),
@@ -170,7 +182,7 @@ fn await_cut(daemon: &Daemon, running: &Running) -> ! {
     loop {
         running.assert_alive();
         assert!(
-            start.elapsed() < Duration::from_secs(30),
+            start.elapsed() < PATIENCE,
             "the move never came by the point at which the power was to be cut:\n{}",
             daemon.log()
         );
@@ -190,7 +202,7 @@ fn await_half_a_copy(running: &Running) {
             assert!(synced < chunks, "the copy was too fast to be cut");
             return;
         }
-        assert!(start.elapsed() < Duration::from_secs(30), "no copy begins");
+        assert!(start.elapsed() < PATIENCE, "no copy begins");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -203,9 +215,9 @@ fn chunks_in_sync(status: &str) -> Option<(u64, u64)> {
 
 /// A start, cut in its mending. The point must be reached: where nothing is to be mended, there is
 /// no step of it.
-fn in_start(inside: &Inside, point: &str, n: u32, at: usize) -> PowerIsOff {
+fn in_start(inside: &Inside, point: &str, n: u32, boot: usize) -> PowerIsOff {
     let setting = setting(inside).cut_power_at(point, n);
-    if at.is_multiple_of(2) {
+    if boot.is_multiple_of(2) {
         let status = setting.activate();
         panic!("`tierd activate` came by no {point} and ended with {status}");
     }

@@ -20,6 +20,8 @@ pub(crate) const DEVICE: &str = "/dev/tierd/v";
 /// that all of the load fits on any of them, and the load begins on the first.
 const MEMBERS: [(&str, u64); 3] = [("nvme", 47), ("ssd", 47), ("hdd", 64)];
 const TIERD: &str = env!("CARGO_BIN_EXE_tierd_under_test");
+/// See [`arm`].
+const ARMED: &str = "/run/armed";
 /// Sectors of 512 bytes in a region.
 const REGION_SECTORS: u64 = 2048;
 
@@ -58,14 +60,18 @@ pub(crate) struct Disks {
 
 impl Disks {
     pub(crate) fn start(guest: &Inside, fate: Fate) -> Self {
-        Self::start_as(guest, fate, |disk| disk)
+        Self::start_as(guest, fate, |_class, disk| disk)
     }
 
-    pub(crate) fn start_as(guest: &Inside, fate: Fate, settings: impl Fn(Disk) -> Disk) -> Self {
+    pub(crate) fn start_as(
+        guest: &Inside,
+        fate: Fate,
+        settings: impl Fn(&str, Disk) -> Disk,
+    ) -> Self {
         let disks = MEMBERS.iter().zip(0_u64..).map(|((class, mib), index)| {
             let image = guest.file(&format!("{class}.img"));
             let disk = Disk::new(image, mib << 20).on_power_loss(fate.of_member(index));
-            settings(disk).start()
+            settings(class, disk).start()
         });
         Self {
             disks: disks.collect(),
@@ -82,13 +88,19 @@ impl Disks {
 
     /// Creates the volume.
     pub(crate) fn create(&self, daemon: &Daemon) {
-        daemon.create(NAME, &self.members());
+        self.try_create(daemon)
+            .unwrap_or_else(|why| panic!("{why}"));
     }
 
-    /// What creation is told: class and device of each member.
-    pub(crate) fn members(&self) -> Vec<(&'static str, &Path)> {
-        let paths = self.disks.iter().map(RunningDisk::path);
-        MEMBERS.iter().map(|(class, _)| *class).zip(paths).collect()
+    /// Creates the volume, or says why it was not.
+    pub(crate) fn try_create(&self, daemon: &Daemon) -> Result<String, String> {
+        let members = MEMBERS.iter().zip(&self.disks);
+        let members: Vec<String> = members
+            .map(|((class, _), disk)| format!("{}={class}", disk.node()))
+            .collect();
+        let mut arguments = vec!["volume", "create", NAME, "--yes"];
+        arguments.extend(members.iter().map(String::as_str));
+        daemon.ctl(&arguments)
     }
 
     /// What `tierctl dump` says of the record.
@@ -108,7 +120,7 @@ impl Disks {
         assert!(said.contains("Nothing was found"), "{said}");
         let record = self.record();
         assert_eq!(
-            self.mapped(),
+            Self::mapped(),
             self.recorded(&record),
             "table and record differ"
         );
@@ -121,8 +133,14 @@ impl Disks {
         usize::try_from(number(home)).expect("a member")
     }
 
+    /// Whether a former home is not freed yet.
+    pub(crate) fn has_retired(&self) -> bool {
+        let record = self.record();
+        !record["retired"].as_array().expect("list").is_empty()
+    }
+
     /// By region, the member's device number and the sector at which the kernel has it.
-    fn mapped(&self) -> BTreeMap<u64, (String, u64)> {
+    fn mapped() -> BTreeMap<u64, (String, u64)> {
         let mut map = BTreeMap::new();
         for line in run("dmsetup", &["table", &format!("tierd-{NAME}")]).lines() {
             let words: Vec<_> = line.split(' ').collect();
@@ -196,6 +214,17 @@ pub(crate) fn setting(guest: &Inside) -> Setting<'_> {
          [intervals]\nscale = 0.05\n\
          [policy]\nenabled = false\nheadroom = 0.5\n",
     )
+}
+
+/// The same, with places to be stopped at counted from [`arm`] on: not in the start, and not in what
+/// goes before.
+pub(crate) fn armed(guest: &Inside) -> Setting<'_> {
+    setting(guest).environment("TIERD_STOP_FROM", ARMED)
+}
+
+/// From here on the daemon counts the places to be stopped at.
+pub(crate) fn arm() {
+    std::fs::write(ARMED, "").expect("file that arms the cut");
 }
 
 /// Brings the volume up, if there is one yet, and serves it: at once, or after `tierd activate`
