@@ -87,6 +87,7 @@ pub(super) fn of_device(error: &BlockError) -> ErrorBody {
 fn of_store(error: &OpenError) -> ErrorBody {
     let kind = match error {
         OpenError::NoDevices => ErrorKind::NotFound,
+        OpenError::NewerFormat { .. } => ErrorKind::Unsupported,
         OpenError::Missing { .. }
         | OpenError::Split { .. }
         | OpenError::Behind { .. }
