@@ -19,6 +19,8 @@ use crate::tierd::{Daemon, Programs, Setting};
 
 /// Device of the volume.
 pub const VOLUME: &str = "/dev/tierd/v";
+/// Folder of the daemon's socket.
+const RUN: &str = "/run/tierd";
 /// Where the daemon answers.
 const SOCKET: &str = "/run/tierd/tierd.sock";
 /// The volume's moves.
@@ -94,15 +96,23 @@ impl<'inside> Rig<'inside> {
     /// for moves.
     #[must_use]
     pub fn setting(&self) -> Setting<'inside> {
+        self.setting_at(Path::new(RUN))
+    }
+
+    /// The same with another folder for its socket.
+    #[must_use]
+    pub fn setting_at(&self, run: &Path) -> Setting<'inside> {
+        let socket = run.join("tierd.sock");
         let mut config = String::new();
         let _ = write!(
             config,
-            "[daemon]\nsocket = \"{SOCKET}\"\n[daemon.scan]\ninclude = [\"/dev/nbd*\"]\n\
+            "[daemon]\nsocket = \"{}\"\n[daemon.scan]\ninclude = [\"/dev/nbd*\"]\n\
              [intervals]\nscale = 0.05\n[probe]\nenabled = false\n[policy]\nenabled = false\n\
              headroom = 0.4\nmirrors_max = 4\nretry_seconds = 2.0\nmove_bytes_max = {}\n",
+            socket.display(),
             u64::from(REGIONS_A_MOVE) * REGION_BYTES
         );
-        Setting::new(self.guest, self.programs.clone()).config(&config)
+        Setting::in_folders(self.guest.scratch(), run, self.programs.clone()).config(&config)
     }
 
     /// Starts a daemon and waits until it answers.
@@ -120,13 +130,19 @@ impl<'inside> Rig<'inside> {
     /// Starts a daemon that may die before it answers.
     #[must_use]
     pub fn meet(setting: &Setting<'_>) -> Met {
+        Self::meet_at(setting, Path::new(SOCKET))
+    }
+
+    /// The same for one that answers elsewhere.
+    #[must_use]
+    pub fn meet_at(setting: &Setting<'_>, socket: &Path) -> Met {
         let mut daemon = setting.spawn();
         let start = Instant::now();
         loop {
             if daemon.ended().is_some() {
                 return Met::DiedAtStart;
             }
-            if api::get(Path::new(SOCKET), "/v1/health").is_ok() {
+            if api::get(socket, "/v1/health").is_ok() {
                 return Met::Up(daemon);
             }
             assert!(start.elapsed() < PATIENCE, "no answer:\n{}", daemon.log());

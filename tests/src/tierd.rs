@@ -50,7 +50,10 @@ impl Programs {
 /// How a daemon is to be started.
 #[derive(Debug)]
 pub struct Setting<'inside> {
-    inside: &'inside Inside,
+    /// Where its log lies.
+    folder: &'inside Path,
+    /// Where its socket lies; its configuration file stands beside this folder.
+    run: PathBuf,
     programs: Programs,
     config: String,
     environment: Vec<(String, String)>,
@@ -61,15 +64,24 @@ impl<'inside> Setting<'inside> {
     /// for labels on nbd devices only.
     #[must_use]
     pub fn new(inside: &'inside Inside, programs: Programs) -> Self {
+        Self::in_folders(inside.scratch(), Path::new("/run/tierd"), programs)
+    }
+
+    /// The same, with its log and its socket in these folders. A configuration given to
+    /// [`Setting::config`] has to name the socket `tierd.sock` in the second.
+    #[must_use]
+    pub fn in_folders(folder: &'inside Path, run: &Path, programs: Programs) -> Self {
         let mut config = String::new();
-        let socket = "/run/tierd/tierd.sock";
+        let socket = run.join("tierd.sock");
+        let socket = socket.display();
         let _ = write!(
             config,
             "[daemon]\nsocket = \"{socket}\"\n[daemon.scan]\ninclude = [\"/dev/nbd*\", \"/dev/sd*\", \"/dev/nvme*\"]\n\
              [intervals]\nscale = 0.05\n[policy]\nenabled = false\n"
         );
         Self {
-            inside,
+            folder,
+            run: run.to_owned(),
             programs,
             config,
             environment: Vec::new(),
@@ -107,16 +119,20 @@ impl<'inside> Setting<'inside> {
 
     /// Path of the configuration file, written.
     fn config_file(&self) -> PathBuf {
-        let path = PathBuf::from("/run/tierd-test.toml");
+        let path = PathBuf::from(format!("{}.toml", self.run.display()));
         std::fs::write(&path, &self.config).expect("configuration");
         path
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.join("tierd.log")
     }
 
     fn command(&self, what: &str) -> Command {
         let log = File::options()
             .create(true)
             .append(true)
-            .open(self.inside.file("tierd.log"))
+            .open(self.log_file())
             .expect("log of the daemon");
         let mut command = Command::new(&self.programs.tierd);
         command
@@ -151,7 +167,8 @@ impl<'inside> Setting<'inside> {
         Daemon {
             child,
             programs: self.programs.clone(),
-            log: self.inside.file("tierd.log"),
+            socket: self.run.join("tierd.sock"),
+            log: self.log_file(),
         }
     }
 
@@ -183,9 +200,14 @@ impl<'inside> Setting<'inside> {
 pub struct Daemon {
     child: Child,
     programs: Programs,
+    socket: PathBuf,
     log: PathBuf,
 }
 
+#[allow(
+    clippy::must_use_candidate,
+    reason = "most tests ask for what it does, not for what it says"
+)]
 impl Daemon {
     fn wait_until_it_answers(&mut self) {
         let start = Instant::now();
@@ -210,7 +232,10 @@ impl Daemon {
 
     /// Runs `tierctl`; `Err` holds what it complained of.
     pub fn ctl(&self, arguments: &[&str]) -> Result<String, String> {
-        attempt(&self.programs.tierctl.display().to_string(), arguments)
+        let socket = self.socket.display().to_string();
+        let mut all = vec!["--socket", &socket];
+        all.extend(arguments);
+        attempt(&self.programs.tierctl.display().to_string(), &all)
     }
 
     /// Runs `tierctl`, which must succeed.

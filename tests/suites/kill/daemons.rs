@@ -1,0 +1,152 @@
+//! Two daemons at once, and one that is told to end in mid-move.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tier_tests::command::run;
+use tier_tests::disk::{Answer, Answers, Speed};
+use tier_tests::dm::{Device, MirrorStatus};
+use tier_tests::guest::Guest;
+use tier_tests::io::wait_until;
+use tier_tests::load::Load;
+use tier_tests::rig::{Met, REGION_BYTES, Rig, VOLUME, ask_move, moves, wait_for_moves};
+use tier_tests::test_name;
+use tierd::exit::ExitCode;
+
+use super::programs;
+
+/// The regions that move: four moves at once, so that they take long.
+const FIRST: u32 = 4;
+const COUNT: u32 = 8;
+/// How long I/O may take that waits behind a slow copy.
+const LONG: Duration = Duration::from_secs(30);
+
+#[test]
+fn a_second_daemon_is_refused_and_changes_nothing() {
+    Guest::uml(test_name!())
+        .phase(|guest| {
+            let rig = Rig::start(guest, programs(), false);
+            let load = load(3);
+            let daemon = rig.run();
+            let (mirror, to) = begin_slow_moves(&rig);
+            // The copies stand still, and with them the first daemon.
+            rig.disks[to].answer(Answers {
+                write: Answer::Hang,
+                ..Answers::GOOD
+            });
+            let before = kernel();
+            let mut second = rig.setting().spawn();
+            let refused = second.wait();
+            assert_eq!(refused.code(), Some(i32::from(ExitCode::InUse.number())));
+            let log = daemon.log();
+            assert!(
+                log.contains("another tierd"),
+                "it says what is in use:\n{log}"
+            );
+            // One with a socket of its own finds the volume held; settling and activating too.
+            let run = Path::new("/run/other");
+            let elsewhere = rig.setting_at(run);
+            let Met::Up(other) = Rig::meet_at(&elsewhere, &run.join("tierd.sock")) else {
+                panic!("a daemon without volumes runs on")
+            };
+            let log = other.log();
+            assert!(log.contains("another tierd holds volume v"), "{log}");
+            assert!(other.stop().success());
+            assert!(rig.setting().settle().success());
+            assert!(rig.setting().activate().success());
+            assert_eq!(kernel(), before, "nothing was loaded, resumed or removed");
+            assert!(
+                !is_complete(&MirrorStatus::of(&mirror)),
+                "the move is still under way"
+            );
+            rig.disks[to].set_speed(Speed::Full);
+            rig.disks[to].answer(Answers::GOOD);
+            load.must_go_on(LONG);
+            wait_for_moves(&daemon);
+            assert!(daemon.stop().success());
+            load.stop().verify();
+            rig.assert_all_linear();
+            rig.assert_checked();
+        })
+        .run();
+}
+
+#[test]
+fn a_daemon_told_to_end_leaves_its_mirror_and_the_next_one_finishes_the_move() {
+    Guest::uml(test_name!())
+        .phase(|guest| {
+            let rig = Rig::start(guest, programs(), false);
+            let load = load(4);
+            let daemon = rig.run();
+            let (mirror, to) = begin_slow_moves(&rig);
+            assert!(daemon.stop().success());
+            let (left, events) = (MirrorStatus::of(&mirror), mirror.events());
+            assert!(!is_complete(&left), "{left:?}");
+            load.must_go_on(LONG);
+            wait_until("the kernel copies on", LONG, || {
+                MirrorStatus::of(&mirror).in_sync > left.in_sync
+            });
+            let copied = MirrorStatus::of(&mirror);
+            assert!(!is_complete(&copied), "{copied:?}");
+            let daemon = rig.run();
+            let adopted = MirrorStatus::of(&mirror);
+            assert!(
+                adopted.in_sync >= copied.in_sync,
+                "{copied:?} then {adopted:?}"
+            );
+            assert!(mirror.events() >= events, "the device is the same");
+            load.must_go_on(LONG);
+            rig.disks[to].set_speed(Speed::Full);
+            wait_for_moves(&daemon);
+            let ended = moves().unwrap();
+            assert_eq!(ended["history"][0]["stage"], "done", "{ended}");
+            assert_eq!(ended["history"][0]["reason"]["rule"], "adopted", "{ended}");
+            assert!(daemon.stop().success());
+            load.stop().verify();
+            let homes = &rig.homes()[FIRST as usize..(FIRST + COUNT) as usize];
+            assert!(
+                homes.iter().all(|&home| home == to),
+                "{homes:?}, and it was to be {to}"
+            );
+            rig.assert_all_linear();
+            rig.assert_checked();
+        })
+        .run();
+}
+
+/// A load beside the regions that move, and on the first of them: few writes wait for the slow
+/// member, and leave it to the copies.
+fn load(seed: u64) -> Load {
+    let bytes = u64::from(FIRST + 1) * REGION_BYTES;
+    Load::start(Path::new(VOLUME), 0..bytes, seed, false)
+}
+
+/// Begins moves to a member that is slow from now on. Gives the mirror of one of them, which has
+/// copied something and not all, and the member.
+fn begin_slow_moves(rig: &Rig<'_>) -> (Device, usize) {
+    let home = rig.homes()[FIRST as usize];
+    let to = if home == 2 { 0 } else { 2 };
+    rig.disks[to].set_speed(Speed::Flash {
+        latency: Duration::from_millis(1),
+        bytes_per_second: 256 << 10,
+    });
+    let ids = ask_move(FIRST, COUNT, to).unwrap();
+    assert_eq!(ids.len(), 4);
+    let mirror = Device::named(&format!("tierd-v-mirror-{}", ids[3]));
+    wait_until("a chunk is copied", LONG, || {
+        mirror.is_live() && MirrorStatus::of(&mirror).in_sync > 0
+    });
+    assert!(!is_complete(&MirrorStatus::of(&mirror)));
+    (mirror, to)
+}
+
+/// What the kernel holds, but for how far the copies are.
+fn kernel() -> [String; 2] {
+    let columns = "name,uuid,major,minor,suspended,tables_loaded,segments,open";
+    let devices = run("dmsetup", &["info", "-c", "--noheadings", "-o", columns]);
+    [devices, run("dmsetup", &["table"])]
+}
+
+fn is_complete(status: &MirrorStatus) -> bool {
+    status.in_sync == status.chunks
+}

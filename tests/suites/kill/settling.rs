@@ -1,0 +1,101 @@
+//! Settling that dies itself, at any of its own changes: the next settling goes on.
+
+use std::time::Duration;
+
+use tier_tests::disk::{Answer, Answers};
+use tier_tests::guest::Guest;
+use tier_tests::rig::{Met, Rig, ask_move};
+use tier_tests::test_name;
+
+use super::{By, load, make_whole, programs};
+
+/// The regions that move: one move.
+const COUNT: u32 = 2;
+/// More changes than settling one move needs.
+const MANY: u32 = 60;
+/// A member that carries no metadata but its label.
+const HDD: usize = 2;
+
+#[test]
+fn settling_that_dies_at_any_change_is_finished_by_the_next() {
+    Guest::uml(test_name!())
+        .deadline(Duration::from_mins(5))
+        .phase(|guest| {
+            let rig = Rig::start(guest, programs(), false);
+            let load = load(&rig, 9);
+            // In the hold that begins a move; its home still the source; its home the target.
+            for place in ["dm:resume", "flush:before", "commit:after"] {
+                let deaths = (1..MANY)
+                    .take_while(|&at| {
+                        begin_and_die(&rig, place, at as usize % 3);
+                        dies(&rig, "dm", at, || {
+                            make_whole(&rig, &load, By::Settling, 0, COUNT);
+                        })
+                    })
+                    .count();
+                println!("after {place}: settling died {deaths} times");
+                assert!(deaths >= 2, "settling changes something after {place}");
+            }
+            load.stop().verify();
+        })
+        .run();
+}
+
+/// The target has failed after it was committed: settling has to commit the source first.
+#[test]
+fn settling_that_dies_while_it_commits_is_finished_by_the_next() {
+    Guest::uml(test_name!())
+        .deadline(Duration::from_mins(5))
+        .phase(|guest| {
+            let rig = Rig::start(guest, programs(), false);
+            let load = load(&rig, 10);
+            let deaths = (1..MANY)
+                .take_while(|&at| {
+                    begin_and_die(&rig, "commit:after", HDD);
+                    rig.disks[HDD].answer(Answers {
+                        write: Answer::Fail,
+                        ..Answers::GOOD
+                    });
+                    dies(&rig, "store", at, || {
+                        assert!(rig.setting().settle().success());
+                        rig.disks[HDD].answer(Answers::GOOD);
+                        // A label could not be written meanwhile; a start mends it.
+                        make_whole(&rig, &load, By::TheNextStart, 0, COUNT);
+                    })
+                })
+                .count();
+            println!("settling died {deaths} times");
+            assert!(
+                deaths >= 6,
+                "a commit on two replicas and a mark have more steps"
+            );
+            load.stop().verify();
+        })
+        .run();
+}
+
+/// A daemon begins a move of the first regions, and dies there. To this member, or from it where
+/// they are there already.
+fn begin_and_die(rig: &Rig<'_>, place: &str, to: usize) {
+    let home = rig.homes()[0];
+    if home == to {
+        let daemon = rig.run();
+        assert!(!ask_move(0, COUNT, (to + 1) % 3).unwrap().is_empty());
+        tier_tests::rig::wait_for_moves(&daemon);
+        assert!(daemon.stop().success());
+    }
+    let Met::Up(mut daemon) = Rig::meet(&rig.setting().die_at(place, 1)) else {
+        panic!("tierd died at its start")
+    };
+    // It may die before it has answered.
+    let _ = ask_move(0, COUNT, to);
+    assert!(!daemon.wait().success(), "it was to die at {place}");
+}
+
+/// Settles with a death at the `at`-th change of this group, then has it finished. False if
+/// settling needed fewer changes.
+fn dies(rig: &Rig<'_>, group: &str, at: u32, finish: impl Fn()) -> bool {
+    let died = !rig.setting().die_at(group, at).settle().success();
+    finish();
+    died
+}
