@@ -115,8 +115,8 @@ pub enum LabelError {
     },
     /// What is there is not whole.
     #[error(
-        "{device} has a tierd label, but neither copy is whole ({first}; {second}): write it again \
-         with `tierctl repair`, or leave the device out and start with --degraded"
+        "{device} has a tierd label, but neither copy is whole ({first}; {second}): leave the \
+         device out and start its volume with --degraded"
     )]
     Torn {
         /// The device.
