@@ -58,6 +58,7 @@ const ACTIVE: &str = "tierd_active_moves";
 const PENDING: &str = "tierd_pending_moves";
 const HOLDS: &str = "tierd_hold_seconds";
 const DRAINS: &str = "tierd_hold_drain_seconds";
+const OWN: &str = "tierd_hold_own_seconds";
 const HELD_MOVES: &str = "tierd_held_moves_total";
 const STEPS: &str = "tierd_engine_step_seconds";
 const COMMITS: &str = "tierd_commits_total";
@@ -70,7 +71,7 @@ const DROPPED_LINES: &str = "tierd_dropped_log_lines_total";
 use Kind::{Counter, Gauge, Histogram};
 
 /// Everything that is measured.
-const METRICS: [Metric; 28] = [
+const METRICS: [Metric; 29] = [
     Metric(
         BIOS,
         Counter,
@@ -187,6 +188,12 @@ const METRICS: [Metric; 28] = [
         "Of a hold, the wait for I/O in flight",
     ),
     Metric(
+        OWN,
+        Histogram,
+        Unit::Seconds,
+        "Of a hold, all but the wait for I/O in flight",
+    ),
+    Metric(
         HELD_MOVES,
         Counter,
         Unit::Count,
@@ -255,6 +262,7 @@ fn builder() -> Result<PrometheusBuilder, BuildError> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full(HOLDS.to_owned()), &HOLD_BUCKETS_SECONDS)?
         .set_buckets_for_metric(Matcher::Full(DRAINS.to_owned()), &HOLD_BUCKETS_SECONDS)?
+        .set_buckets_for_metric(Matcher::Full(OWN.to_owned()), &HOLD_BUCKETS_SECONDS)?
         .set_buckets_for_metric(Matcher::Full(STEPS.to_owned()), &STEP_BUCKETS_SECONDS)
 }
 
@@ -388,6 +396,8 @@ impl VolumeMetrics {
         let labels = self.labels([("verb", verb.to_owned())]);
         histogram!(HOLDS, labels.clone()).record(hold.total.as_secs_f64());
         histogram!(DRAINS, labels.clone()).record(hold.drain.as_secs_f64());
+        let own = hold.total.saturating_sub(hold.drain);
+        histogram!(OWN, labels.clone()).record(own.as_secs_f64());
         counter!(HELD_MOVES, labels).increment(u64::from(hold.moves));
     }
 

@@ -143,6 +143,8 @@ fn values_arrive_with_their_labels() {
         "tierd_moved_bytes_total{volume=\"data\",from=\"hdd\",to=\"nvme\"} 4194304",
         "tierd_hold_seconds_bucket{volume=\"data\",verb=\"set_map\",le=\"0.001\"} 1",
         "tierd_hold_seconds_bucket{volume=\"data\",verb=\"set_map\",le=\"0.0005\"} 0",
+        "tierd_hold_own_seconds_bucket{volume=\"data\",verb=\"set_map\",le=\"0.0005\"} 1",
+        "tierd_hold_own_seconds_bucket{volume=\"data\",verb=\"set_map\",le=\"0.0002\"} 0",
         "tierd_generation{volume=\"data\"} 12",
         "tierd_dropped_log_lines_total 3",
     ] {
