@@ -22,8 +22,11 @@ fn what_is_on_a_device_is_kept_unless_it_is_given_by_force_and_then_gone() {
         .run();
 }
 
+/// Writes something on a disk.
+type Write = fn(&RunningDisk);
+
 /// What others write on devices, and how people call it.
-const FOREIGN: &[(&str, &str, fn(&RunningDisk))] = &[
+const FOREIGN: &[(&str, &str, Write)] = &[
     ("ext4", "ext4 labelled \"home\"", |disk| {
         drop(run("mkfs.ext4", &["-q", "-L", "home", disk.node()]));
     }),
@@ -35,7 +38,7 @@ const FOREIGN: &[(&str, &str, fn(&RunningDisk))] = &[
         ));
     }),
     ("table", "a partition table (dos)", |disk| {
-        write_partition_table(disk.path())
+        write_partition_table(disk.path());
     }),
 ];
 

@@ -27,8 +27,11 @@ fn a_device_that_cannot_be_a_member_is_refused_and_left_as_it_was() {
         .run();
 }
 
+/// Takes a disk in use.
+type Use = fn(&RunningDisk) -> InUse;
+
 /// How a device can be in use, with what must be said of it.
-const USES: &[(&str, fn(&RunningDisk) -> InUse)] = &[
+const USES: &[(&str, Use)] = &[
     ("mounted", |disk| {
         run(
             "mkfs.ext4",
@@ -80,7 +83,7 @@ struct InUse {
 }
 
 /// Whatever is forced, a device in use is refused.
-fn in_use(daemon: &Daemon, good: &RunningDisk, bad: &RunningDisk, used: fn(&RunningDisk) -> InUse) {
+fn in_use(daemon: &Daemon, good: &RunningDisk, bad: &RunningDisk, used: Use) {
     let InUse { says, end } = used(bad);
     for force in [&[][..], &["--force", "--yes"]] {
         let arguments = [

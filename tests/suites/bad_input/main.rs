@@ -48,6 +48,7 @@ mod tierd_exit {
 }
 
 /// A request that must be refused.
+#[derive(Clone)]
 struct Refused {
     /// What is asked of tierctl.
     arguments: Vec<String>,
@@ -76,12 +77,15 @@ fn outcome<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> (i32, String) {
     (output.status.code().expect("it ends by itself"), said)
 }
 
+/// Bytes read at once.
+const PIECE: usize = 1 << 20;
+
 /// All bytes of the devices, folded into a number each.
 fn contents(devices: &[&Path]) -> Vec<(PathBuf, u32)> {
     let sum = |path: &Path| {
         let device = BlockDevice::open(path, Access::ReadOnly).unwrap();
         let mut sum = 0;
-        let mut buffer = vec![0; MIB as usize];
+        let mut buffer = vec![0; PIECE];
         let mut at = 0;
         while at < device.size_bytes() {
             let length = (device.size_bytes() - at).min(MIB);

@@ -31,8 +31,19 @@ fn a_request_that_does_not_fit_the_volumes_is_refused_and_changes_none() {
 }
 
 fn while_it_runs(daemon: &Daemon, [fast, slow, spare]: [&RunningDisk; 3]) {
+    let rows = [about_volumes(slow, spare), about_moves()].concat();
+    for row in &rows {
+        refuse(daemon, &[fast.path(), slow.path(), spare.path()], row);
+    }
+    let moves = daemon.json(&["moves", "v", "--history"]);
+    for list in ["live", "pending", "history"] {
+        assert_eq!(moves[list].as_array().map(Vec::len), Some(0), "{moves}");
+    }
+}
+
+fn about_volumes(slow: &RunningDisk, spare: &RunningDisk) -> Vec<Refused> {
     let unknown = ["there is no volume nope", "tierctl volume list"];
-    let rows = [
+    vec![
         refused(&["volume", "show", "nope"], exit::NOT_FOUND, &unknown),
         refused(&["volume", "start", "nope"], exit::NOT_FOUND, &unknown),
         refused(&["volume", "stop", "nope"], exit::NOT_FOUND, &unknown),
@@ -70,6 +81,12 @@ fn while_it_runs(daemon: &Daemon, [fast, slow, spare]: [&RunningDisk; 3]) {
                 "tierctl volume destroy v",
             ],
         ),
+    ]
+}
+
+/// The fast disk has two regions free, and the volume 33: nine on the fast disk, then the slow.
+fn about_moves() -> Vec<Refused> {
+    vec![
         refused(
             &["move", "v", "--regions", "30-40", "--to", "nvme"],
             exit::INVALID,
@@ -107,14 +124,7 @@ fn while_it_runs(daemon: &Daemon, [fast, slow, spare]: [&RunningDisk; 3]) {
             exit::NOT_FOUND,
             &["77", "tierctl moves"],
         ),
-    ];
-    for row in &rows {
-        refuse(daemon, &[fast.path(), slow.path(), spare.path()], row);
-    }
-    let moves = daemon.json(&["moves", "v", "--history"]);
-    for list in ["live", "pending", "history"] {
-        assert_eq!(moves[list].as_array().map(Vec::len), Some(0), "{moves}");
-    }
+    ]
 }
 
 fn mounted(daemon: &Daemon, [fast, slow]: [&RunningDisk; 2]) {

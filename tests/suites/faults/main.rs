@@ -11,6 +11,10 @@
     clippy::panic,
     reason = "a test fails by it"
 )]
+#![allow(
+    clippy::print_stdout,
+    reason = "how long good blocks could not be read is a figure to look at"
+)]
 
 mod metadata;
 
@@ -308,7 +312,7 @@ fn number(value: &Value) -> u64 {
         .unwrap_or_else(|| panic!("{value} is no number"))
 }
 
-fn setting<'inside>(guest: &'inside Inside, step: Step) -> Setting<'inside> {
+fn setting(guest: &Inside, step: Step) -> Setting<'_> {
     let setting = Setting::new(guest, Programs::beside(TIERD));
     let place = match step {
         Step::Copying => return setting,
