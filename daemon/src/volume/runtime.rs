@@ -318,9 +318,11 @@ impl Runtime {
                 self.parts.metrics.hold(verb, &hold);
             }
             Told::HoldFailed => self.holds.note_failed(),
-            Told::LookFailed(id, error) => {
+            // A move that has ended meanwhile has no device any more, and nobody asks.
+            Told::LookFailed(id, error) if self.copying().contains(&id) => {
                 tracing::warn!(id = id.0, %error, "cannot see how a move stands");
             }
+            Told::LookFailed(..) => {}
         }
     }
 
