@@ -123,11 +123,16 @@ pub(crate) fn journal(unit: &str) -> Vec<Line> {
         .collect()
 }
 
-/// What udev knows of a device, as `KEY=value` lines.
-pub(crate) fn udev(device: &Path) -> Vec<String> {
+/// What udev knows of a device, as `KEY=value` lines. `None` if it has gone, or udev has not come to
+/// it yet.
+pub(crate) fn udev(device: &Path) -> Option<Vec<String>> {
     let device = device.to_str().unwrap();
-    let said = run("udevadm", &["info", "--query=property", device]);
-    said.lines().map(str::to_owned).collect()
+    let said = attempt("udevadm", &["info", "--query=property", device]).ok()?;
+    let known: Vec<_> = said.lines().map(str::to_owned).collect();
+    let seen = known
+        .iter()
+        .any(|line| line.starts_with("USEC_INITIALIZED="));
+    seen.then_some(known)
 }
 
 /// The device-mapper devices that tierd has made, with their uuids, but for volumes.
