@@ -164,7 +164,7 @@ impl Engine {
         } else {
             check::cheap(&self.migrate)
         };
-        let headroom = self.policy.check_headroom(&self.migrate, self.now);
+        let headroom = self.policy.check_headroom();
         if let Err(why) = found.and(headroom) {
             self.migrate.latch(why);
         }

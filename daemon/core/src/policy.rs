@@ -61,8 +61,8 @@ pub(crate) struct Policy {
     resources_at: Option<Now>,
     /// Bounds of pace do not hold: for a preview.
     unbounded: bool,
-    /// Tiers that were promoted into in this step, for the check of headroom.
-    pub(crate) promoted_into: Vec<Class>,
+    /// A tier whose headroom a promotion took in this step, which must not be.
+    headroom_taken: Option<Class>,
 }
 
 impl Policy {
@@ -85,7 +85,7 @@ impl Policy {
             next_plan: Now(0),
             resources_at: None,
             unbounded: false,
-            promoted_into: Vec::new(),
+            headroom_taken: None,
             config,
         }
     }
@@ -211,11 +211,8 @@ impl Policy {
     }
 
     /// Says which tier a promotion of this step left without its headroom, if one did.
-    pub(crate) fn check_headroom(&mut self, migrate: &Migrate, now: Now) -> Result<(), String> {
-        let promoted_into = std::mem::take(&mut self.promoted_into);
-        let known = self.known(migrate, now);
-        let tight = |class: &Class| migrate.alloc.free_in(*class) < known.headroom(*class);
-        match promoted_into.into_iter().find(tight) {
+    pub(crate) fn check_headroom(&mut self) -> Result<(), String> {
+        match self.headroom_taken.take() {
             Some(class) => Err(format!("a promotion took the headroom of tier {class}")),
             None => Ok(()),
         }

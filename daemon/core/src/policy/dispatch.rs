@@ -126,7 +126,11 @@ impl Policy {
         let members = known.members(to);
         self.propose(&run, &members, &reason, Some(want.id), migrate, now);
         self.account.spend(price.seconds);
-        self.promoted_into.push(to);
+        // Looked at now: what is demoted later in this step may use up half of a slower tier's.
+        let known = self.known(migrate, now);
+        if migrate.alloc.free_in(to) < known.headroom(to) {
+            self.headroom_taken = Some(to);
+        }
         self.forget(run.first, run.count);
     }
 
@@ -178,14 +182,16 @@ impl Policy {
         let Some(list) = self.victims.iter().find(|known| known.class == need.class) else {
             return;
         };
+        // The list is older than the map: some of it may have left this tier since.
+        let leaves = |region| {
+            let leg = known.movable(region);
+            leg.filter(|leg| migrate.class_of(leg.member) == Some(need.class))
+        };
         let coldest = list
             .list
             .iter()
-            .find(|victim| known.movable(victim.region).is_some());
-        let Some(coldest) = coldest.copied() else {
-            return;
-        };
-        let Some(leg) = known.movable(coldest.region) else {
+            .find_map(|victim| leaves(victim.region).map(|leg| (*victim, leg)));
+        let Some((coldest, leg)) = coldest else {
             return;
         };
         let price = known.price(leg, to);
@@ -199,7 +205,7 @@ impl Policy {
             .map(|victim| victim.region)
             .collect();
         cold.sort_unstable();
-        let joins = |other| cold.binary_search(&other).is_ok() && known.movable(other).is_some();
+        let joins = |other| cold.binary_search(&other).is_ok() && leaves(other).is_some();
         let Some(run) = known.run_around(coldest.region, room.min(need.regions), joins) else {
             return;
         };

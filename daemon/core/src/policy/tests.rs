@@ -188,6 +188,69 @@ fn a_full_tier_lets_the_coldest_go_and_then_takes_the_hot() {
 }
 
 #[test]
+fn what_has_left_a_tier_is_not_demoted_from_it_again() {
+    let config = PolicyConfig {
+        plan_seconds: 1e6,
+        ..PolicyConfig::default()
+    };
+    let mut shell = Shell::new(config, full(), Vec::new());
+    assert_eq!(adds(&shell.step(hot(30, 400, 0))), [(0, 1)]);
+    shell.settle();
+    assert_eq!(shell.class_of(0), Class::Hdd);
+    // The list of the coldest is still the one of before.
+    assert_eq!(adds(&shell.step(hot(32, 400, 0))), [(1, 1)]);
+}
+
+#[test]
+fn a_demotion_beside_a_promotion_may_use_half_of_a_slower_tiers_headroom() {
+    let state = VolumeState {
+        regions: 53,
+        members: vec![
+            member(0, Class::Nvme, 20),
+            member(1, Class::Hdd, 60),
+            member(2, Class::Ssd, 20),
+        ],
+        extents: vec![
+            extent(0, 18, leg(0, 0)),
+            extent(18, 18, leg(1, 0)),
+            extent(36, 17, leg(2, 0)),
+        ],
+        ..state()
+    };
+    let mut shell = Shell::new(PolicyConfig::default(), state, Vec::new());
+    let pause = |paused| Event::PauseRequested {
+        request: RequestId(1),
+        paused,
+    };
+    let nvme_takes = |shell: &mut Shell, micros| {
+        for _ in 0..40 {
+            shell.step(Event::Resources(Resources {
+                members: vec![crate::event::MemberLoad {
+                    member: crate::units::MemberIndex(0),
+                    busy: 0.0,
+                    in_flight: 0.0,
+                    read_latency: Some(crate::units::Micros(micros)),
+                    write_latency: None,
+                }],
+                ..Resources::default()
+            }));
+        }
+    };
+    shell.step(pause(true));
+    nvme_takes(&mut shell, 1_000_000);
+    shell.step(hot(20, 4_000, 0));
+    nvme_takes(&mut shell, 90);
+    shell.step(hot(30, 400, 0));
+    let targets: Vec<_> = shell.engine.wanted().map(|want| want.to).collect();
+    assert_eq!(targets, [Class::Ssd, Class::Nvme]);
+    // One step: region 20 goes to the SSD, and 0 too, to make room for 30.
+    assert_eq!(adds(&shell.step(pause(false))), [(20, 1), (0, 1)]);
+    assert_eq!(shell.engine.status().latched, None);
+    shell.settle();
+    assert_eq!(shell.class_of(30), Class::Nvme);
+}
+
+#[test]
 fn a_region_does_not_displace_one_about_as_warm() {
     let mut shell = Shell::new(PolicyConfig::default(), full(), Vec::new());
     for region in 0..18 {
