@@ -129,6 +129,7 @@ impl Background {
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("fio starts");
         Self { fio }
@@ -140,7 +141,14 @@ impl Background {
         let process = nix::unistd::Pid::from_raw(i32::try_from(self.fio.id()).expect("pid"));
         nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGINT).expect("SIGINT");
         let output = self.fio.wait_with_output().expect("end of fio");
-        let said = json(&String::from_utf8_lossy(&output.stdout));
+        let said = String::from_utf8_lossy(&output.stdout);
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.contains('{'),
+            "fio ended by itself ({}): {said}{complaint}",
+            output.status
+        );
+        let said = json(&said);
         let error = number(&said, "/jobs/0/error");
         assert!(error == 0.0, "fio saw an error: {said}");
         let iops = number(&said, "/jobs/0/read/iops") + number(&said, "/jobs/0/write/iops");

@@ -1,7 +1,9 @@
 //! How long holds keep new I/O waiting, while a load runs and regions move one by one.
 //!
-//! The members are RAM disks, which serve each I/O in the call that submits it: nothing is in
-//! flight on a member when a hold begins, so that all of a hold is the hold's own.
+//! A hold waits for the I/O in flight, which is the members' time and on a mirror the copy's too,
+//! and then does its own work. Both are shown: all of each hold, and what is left of it when that
+//! wait is taken away. The members are RAM disks, which serve each I/O in the call that submits
+//! it: whatever a hold waits for is in the mirrors, or is the machine's own business.
 
 use tier_tests::guest::Inside;
 
@@ -45,18 +47,19 @@ pub(crate) fn measure(guest: &Inside, devices: &Devices) -> String {
     let (iops, p99_us, longest_us) = load.end();
     let holds = &rig.status()["holds"];
     let read = |key: &str| holds[key].as_f64().unwrap_or(f64::NAN);
-    distribution(&rig.metrics()).end(&format!(
-        "{} holds for {} moves ({:.1} holds a move), under {iops:.0} random reads and writes a \
-         second: median {:.2} ms, p99 **{:.2} ms**, longest {:.2} ms; p99 of the wait for I/O in \
-         flight, which is part of it, {:.2} ms. The load's own reads: p99 {:.2} ms, longest \
-         {:.1} ms. Goal: p99 under 2 ms.",
+    let metrics = rig.metrics();
+    let moves = u64::from(effort.rounds) * REGIONS;
+    distribution(&metrics).end(&format!(
+        "{} holds for {moves} moves, under {iops:.0} random reads and writes a second: all of a hold \
+         median {:.2} ms, p99 {:.2} ms, longest {:.2} ms; p99 of the wait for I/O in flight \
+         {:.2} ms; **without that wait, 99 of 100 holds take at most {} ms** (goal: 2 ms). The \
+         load's own reads: p99 {:.2} ms, longest {:.1} ms.",
         read("count"),
-        u64::from(effort.rounds) * REGIONS,
-        read("count") / f64::from(effort.rounds) / 64.0,
         read("p50_seconds") * 1e3,
         read("p99_seconds") * 1e3,
         read("max_seconds") * 1e3,
         read("drain_p99_seconds") * 1e3,
+        p99_bound(&metrics, "own"),
         p99_us / 1e3,
         longest_us / 1e3,
     ))
@@ -64,34 +67,45 @@ pub(crate) fn measure(guest: &Inside, devices: &Devices) -> String {
 
 /// The histograms of the metrics, a row each.
 fn distribution(metrics: &str) -> Table {
-    let mut columns = vec!["holds no longer than (ms)".to_owned()];
+    let mut columns = Vec::new();
     let mut rows = Vec::new();
     for (verb, what) in VERBS {
-        let buckets = buckets(metrics, verb);
-        columns.truncate(1);
-        columns.extend(buckets.iter().map(|(bound, _)| bound.clone()));
-        let moves = counter(
-            metrics,
-            &format!("tierd_held_moves_total{{volume=\"v\",verb=\"{verb}\"}}"),
-        );
-        let count = buckets.last().map_or(0.0, |(_, count)| *count);
-        let mut row = vec![what.to_owned()];
-        row.extend(buckets.iter().map(|(_, count)| format!("{count}")));
-        row.push(format!("{:.1}", moves / count));
-        rows.push(row);
+        for (kind, of) in [("", "all of it"), ("own_", "without the wait")] {
+            let buckets = buckets(metrics, kind, verb);
+            let count = buckets.last().map_or(0.0, |(_, count)| *count);
+            let moves = format!("tierd_held_moves_total{{volume=\"v\",verb=\"{verb}\"}}");
+            let moves = counter(metrics, &moves) / count;
+            columns = buckets.iter().map(|(bound, _)| bound.clone()).collect();
+            let mut row = vec![format!("{what}, {of}"), format!("{moves:.1}")];
+            row.extend(buckets.iter().map(|(_, count)| count.to_string()));
+            rows.push(row);
+        }
     }
-    columns.push("moves a hold".to_owned());
-    let columns: Vec<_> = columns.iter().map(String::as_str).collect();
-    let mut table = Table::new("Holds", &columns);
+    let mut heads = vec!["holds no longer than (ms)", "moves a hold"];
+    heads.extend(columns.iter().map(String::as_str));
+    let mut table = Table::new("Holds", &heads);
     for row in rows {
         table.row(&row);
     }
     table
 }
 
+/// The bucket's bound in milliseconds that 99 of 100 holds of all verbs keep.
+fn p99_bound(metrics: &str, kind: &str) -> String {
+    let kind = format!("{kind}_");
+    let all: Vec<_> = VERBS
+        .iter()
+        .map(|(verb, _)| buckets(metrics, &kind, verb))
+        .collect();
+    let within = |at: usize| all.iter().map(|one| one[at].1).sum::<f64>();
+    let last = all[0].len() - 1;
+    let at = (0..=last).find(|&at| within(at) >= 0.99 * within(last));
+    all[0][at.unwrap_or(last)].0.clone()
+}
+
 /// Upper bound in milliseconds and number of holds up to it, of each bucket.
-fn buckets(metrics: &str, verb: &str) -> Vec<(String, f64)> {
-    let prefix = format!("tierd_hold_seconds_bucket{{volume=\"v\",verb=\"{verb}\",le=\"");
+fn buckets(metrics: &str, kind: &str, verb: &str) -> Vec<(String, f64)> {
+    let prefix = format!("tierd_hold_{kind}seconds_bucket{{volume=\"v\",verb=\"{verb}\",le=\"");
     let found: Vec<_> = metrics
         .lines()
         .filter_map(|line| line.strip_prefix(&prefix)?.split_once("\"} "))

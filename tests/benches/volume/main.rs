@@ -47,17 +47,17 @@ const FIGURES: &[Figure] = &[
     Figure {
         name: "iops-uml",
         guest: user_mode,
-        measure: |guest| iops::measure(guest, &Devices::ram()),
+        measure: |guest| iops::measure(guest, &Devices::ram(), 15),
     },
     Figure {
         name: "iops-ram",
         guest: emulated,
-        measure: |guest| iops::measure(guest, &Devices::ram()),
+        measure: |guest| iops::measure(guest, &Devices::ram(), 5),
     },
     Figure {
         name: "iops-nvme",
         guest: emulated,
-        measure: |guest| iops::measure(guest, &Devices::drives(guest)),
+        measure: |guest| iops::measure(guest, &Devices::drives(guest), 5),
     },
     Figure {
         name: "fsync-uml",

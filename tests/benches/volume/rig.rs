@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tier_tests::command::run;
 use tier_tests::guest::Inside;
+use tier_tests::io::wait_until;
 use tier_tests::loopdev::LoopDevice;
 use tier_tests::tierd::{Daemon, Programs, Setting};
 
@@ -86,6 +87,7 @@ pub(crate) enum Counting {
 pub(crate) struct Rig<'guest> {
     guest: &'guest Inside,
     daemon: Option<Daemon>,
+    socket: PathBuf,
 }
 
 impl<'guest> Rig<'guest> {
@@ -93,6 +95,7 @@ impl<'guest> Rig<'guest> {
         let mut rig = Self {
             guest,
             daemon: None,
+            socket: SOCKET.into(),
         };
         rig.start(Counting::Statistics);
         rig.daemon()
@@ -154,14 +157,14 @@ impl<'guest> Rig<'guest> {
             "range": {"regions": {"first": first, "count": count}},
             "to": {"class": class},
         });
-        ask("POST", "/v1/volumes/v/moves", &request.to_string());
+        self.ask("POST", "/v1/volumes/v/moves", &request.to_string());
     }
 
     /// Waits until no move is live or pending. All that were asked for must have been made.
     pub(crate) fn wait_for_moves(&self) {
         let start = Instant::now();
         loop {
-            let list = ask("GET", "/v1/volumes/v/moves?history=1000", "");
+            let list = self.ask("GET", "/v1/volumes/v/moves?history=1000", "");
             let list: Value = serde_json::from_str(&list).expect("JSON of tierd");
             let empty = |what: &str| list[what].as_array().is_some_and(Vec::is_empty);
             if empty("live") && empty("pending") {
@@ -179,9 +182,39 @@ impl<'guest> Rig<'guest> {
         }
     }
 
+    /// Waits until no more of this tier is taken than at the start: homes that were left are freed
+    /// by a commit that waits until nothing else is to be done.
+    pub(crate) fn wait_until_half_is_free(&self, class: &str) {
+        wait_until("the homes that were left are free", PATIENCE, || {
+            let status = self.status();
+            let tiers = status["tiers"].as_array().expect("tiers of the volume");
+            let tier = tiers.iter().find(|tier| tier["class"] == class);
+            let bytes = |key: &str| tier.and_then(|tier| tier[key].as_u64()).expect("bytes");
+            bytes("free_bytes") * 2 >= bytes("capacity_bytes")
+        });
+    }
+
     /// The metrics as Prometheus reads them.
     pub(crate) fn metrics(&self) -> String {
-        ask("GET", "/metrics", "")
+        self.ask("GET", "/metrics", "")
+    }
+
+    /// Asks the daemon, without the cost of starting `tierctl`.
+    fn ask(&self, method: &str, target: &str, body: &str) -> String {
+        let mut stream = UnixStream::connect(&self.socket).expect("tierd listens");
+        write!(
+            stream,
+            "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .expect("request to tierd");
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).expect("reply of tierd");
+        let (head, body) = reply.split_once("\r\n\r\n").expect("reply of tierd");
+        let status = head.split(' ').nth(1).unwrap_or_default();
+        assert!(status.starts_with('2'), "{method} {target}: {reply}");
+        body.to_owned()
     }
 }
 
@@ -233,22 +266,4 @@ fn release(name: &str) -> String {
         .find(|folder| folder.ends_with("release"))
         .expect("benches are built by the release profile");
     folder.join(name).display().to_string()
-}
-
-/// Asks the daemon, without the cost of starting `tierctl`.
-fn ask(method: &str, target: &str, body: &str) -> String {
-    let mut stream = UnixStream::connect(SOCKET).expect("tierd listens");
-    write!(
-        stream,
-        "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .expect("request to tierd");
-    let mut reply = String::new();
-    stream.read_to_string(&mut reply).expect("reply of tierd");
-    let (head, body) = reply.split_once("\r\n\r\n").expect("reply of tierd");
-    let status = head.split(' ').nth(1).unwrap_or_default();
-    assert!(status.starts_with('2'), "{method} {target}: {reply}");
-    body.to_owned()
 }
