@@ -1,15 +1,13 @@
 //! `tierd activate` and `tierd settle`: bringing volumes up for the boot, and leaving nothing
 //! parked after any exit. Neither decides anything, and neither needs the daemon.
 
-use std::fs::File;
-use std::path::Path;
-
 use tier_store::label::LabelState;
 use tier_store::open::OpenOptions;
 
 use crate::cli::Activate;
 use crate::config::Config;
 use crate::exit::{ExitCode, Failure};
+use crate::turn;
 use crate::volume::assemble::{AssembleError, assemble};
 use crate::volume::claimed::{Claimed, scan_claimed};
 use crate::volume::discover::{Found, Scan, scan};
@@ -18,7 +16,7 @@ use crate::volume::settle;
 /// Brings volumes up, without counting or moving.
 pub fn activate(config: &Config, what: &Activate) -> Result<ExitCode, Failure> {
     crate::run::harden()?;
-    let _turn = take_turn(config)?;
+    let _turn = turn::take(config)?;
     let found = look(config)?;
     let mut worst = None;
     for name in &what.names {
@@ -30,7 +28,11 @@ pub fn activate(config: &Config, what: &Activate) -> Result<ExitCode, Failure> {
     let mut up = 0_u32;
     for ((name, _), members) in &found.volumes {
         let wanted = what.names.is_empty() || what.names.contains(name);
-        if !wanted || (what.ready_only && !is_ready(members)) {
+        let by_itself = what.ready_only && what.names.is_empty();
+        if !wanted
+            || (what.ready_only && !is_ready(members))
+            || (by_itself && turn::is_stopped(config, name))
+        {
             continue;
         }
         match assemble(members, &OpenOptions::default()) {
@@ -50,7 +52,7 @@ pub fn activate(config: &Config, what: &Activate) -> Result<ExitCode, Failure> {
 /// Leaves nothing parked.
 pub fn settle(config: &Config) -> Result<ExitCode, Failure> {
     crate::run::harden()?;
-    let _turn = take_turn(config)?;
+    let _turn = turn::take(config)?;
     let mut worst = None;
     let mut settled = 0_u32;
     for volume in scan_claimed()? {
@@ -60,26 +62,6 @@ pub fn settle(config: &Config) -> Result<ExitCode, Failure> {
         }
     }
     Ok(outcome(settled, worst))
-}
-
-/// Waits until no other of these commands runs: udev calls `activate` once for each member that
-/// appears. The lock lies beside the socket, and ends with the process.
-fn take_turn(config: &Config) -> Result<File, Failure> {
-    let directory = config.daemon.socket.parent().unwrap_or(Path::new("/run"));
-    let path = directory.join("boot.lock");
-    let failed = |source: std::io::Error| {
-        let text = format!("cannot lock {}: {source}", path.display());
-        Failure::new(Failure::from(source).code(), text)
-    };
-    std::fs::create_dir_all(directory).map_err(failed)?;
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path);
-    let file = file.map_err(failed)?;
-    file.lock().map_err(failed)?;
-    Ok(file)
 }
 
 fn settle_one(volume: &Claimed) -> Result<(), Failure> {

@@ -13,6 +13,7 @@ pub mod notify;
 // The daemon, the boot, and what udev asks.
 pub mod run;
 pub mod boot;
+pub mod turn;
 pub mod udev;
 
 // The volumes: all of them, their devices, how data is mapped, one that runs.

@@ -81,6 +81,8 @@ impl Manager {
             return Ok(change(true, volume, Vec::new()));
         }
         quiet(&asker).await?;
+        // Before the members are closed, for udev hears of that and calls `tierd activate`.
+        crate::turn::mark_stopped(&self.config, name.as_str()).map_err(|error| internal(&error))?;
         drop(asker);
         let handle = self.running.lock().await.remove(name.as_str());
         if let Some(handle) = handle {
@@ -98,7 +100,9 @@ impl Manager {
     /// Takes a volume's devices down. Serves it again if they cannot be.
     async fn take_down(&self, members: Vec<Found>) -> Answer<()> {
         let again = members.clone();
+        let config = self.config.clone();
         let down = tokio::task::spawn_blocking(move || {
+            let _turn = crate::turn::take_within(&config, super::TURN_PATIENCE);
             let layout = layout(&members).map_err(|error| to_body(&error))?;
             let mut backend = DmBackend::new(layout).map_err(|error| of_backend(&error))?;
             backend.deactivate().map_err(|error| of_backend(&error))

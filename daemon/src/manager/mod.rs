@@ -11,17 +11,20 @@ mod life;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, Notify};
 
 use crate::config::Config;
-use crate::volume::assemble::{Assembled, assemble};
+use crate::volume::assemble::{AssembleError, Assembled, assemble};
 use crate::volume::discover::{Found, scan};
 use crate::volume::handle::{Asker, VolumeHandle};
 use tier_store::open::OpenOptions;
 
 pub(crate) use self::error::to_body;
+
+/// How long the daemon waits for `tierd activate` to be done with a volume.
+const TURN_PATIENCE: Duration = Duration::from_secs(30);
 
 /// All volumes of the machine.
 pub struct Manager {
@@ -118,10 +121,16 @@ impl Manager {
         members: Vec<Found>,
         options: OpenOptions,
     ) -> Result<(), tier_wire::ErrorBody> {
-        let assembled = tokio::task::spawn_blocking(move || assemble(&members, &options))
-            .await
-            .map_err(|error| error::internal(&error))?
-            .map_err(|error| to_body(&error))?;
+        let config = self.config.clone();
+        let assembled = tokio::task::spawn_blocking(move || {
+            let _turn = crate::turn::take_within(&config, TURN_PATIENCE);
+            let assembled = assemble(&members, &options)?;
+            crate::turn::unmark_stopped(&config, assembled.store.facts().name.as_str());
+            Ok(assembled)
+        })
+        .await
+        .map_err(|error| error::internal(&error))?
+        .map_err(|error: AssembleError| to_body(&error))?;
         self.serve_assembled(assembled).await
     }
 
