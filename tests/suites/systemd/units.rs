@@ -25,6 +25,12 @@ const SLOW: Speed = Speed::Flash {
     bytes_per_second: 12 << 20,
 };
 
+/// Slow enough that it still goes on when the daemon is back.
+const SLOWER: Speed = Speed::Flash {
+    latency: Duration::from_millis(1),
+    bytes_per_second: 2 << 20,
+};
+
 #[test]
 fn the_daemon_may_die_hang_and_be_stopped_and_its_volumes_go_on() {
     Guest::uml(test_name!())
@@ -32,12 +38,12 @@ fn the_daemon_may_die_hang_and_be_stopped_and_its_volumes_go_on() {
         .systemd(&installed_with(CONFIG))
         .phase(|guest| {
             the_units_are_clean();
-            let _disks = started_with_a_volume(guest);
+            let [_fast, slow] = started_with_a_volume(guest);
             let writer = Writer::start("/dev/tierd/v", 40 << 20, 64);
             writer.assert_goes_on();
             it_is_active_only_when_it_answers(&writer);
             killed_in_a_move_it_is_settled_and_started_again(&writer);
-            a_move_that_was_not_settled_is_adopted(&writer);
+            a_move_that_was_not_settled_is_adopted(&writer, &slow);
             stopped_in_a_move_it_is_settled(&writer);
             hanging_it_is_killed_and_started_again(&writer);
             stopping_the_units_stops_no_volume(&writer);
@@ -141,14 +147,22 @@ fn killed_in_a_move_it_is_settled_and_started_again(writer: &Writer) {
 }
 
 /// Without `tierd settle` in between, the next daemon finds the kernel copying, and takes it over.
-fn a_move_that_was_not_settled_is_adopted(writer: &Writer) {
+/// It is slow enough to be still copying then.
+fn a_move_that_was_not_settled_is_adopted(writer: &Writer, slow: &RunningDisk) {
     drop_in("tierd.service", "[Service]\nExecStopPost=\n");
+    slow.set_speed(SLOWER);
     moving("40-55", "nvme");
     let process = kill_it();
     let before = mirrors();
     wait_for_another_than(&process);
     writer.assert_goes_on();
     assert!(!before.is_empty());
+    let copying = mirrors();
+    assert!(
+        !copying.is_empty() && copying.iter().all(|mirror| before.contains(mirror)),
+        "{copying:?} were {before:?}"
+    );
+    slow.set_speed(SLOW);
     wait_until("the adopted move ends", PATIENCE, || mirrors().is_empty());
     writer.assert_goes_on();
     no_drop_in("tierd.service");
