@@ -23,8 +23,8 @@ pub const VOLUME: &str = "demo";
 /// Between two pictures of the moment.
 const TURN: Duration = Duration::from_secs(1);
 /// The state is asked for each so many turns, the heat map each so many.
-const STATUS_TURNS: u32 = 2;
-const HEAT_TURNS: u32 = 5;
+const STATUS_TURNS: u32 = 3;
+const HEAT_TURNS: u32 = 9;
 /// Turns over which a share of reads is judged.
 const JUDGED_TURNS: usize = 3;
 
@@ -225,6 +225,7 @@ impl<'settings, Told: FnMut(&Scene)> Job<'settings, Told> {
         assert!(!load.has_failed(), "an access of the load failed or ended");
         let (tally, now) = (load.take(), Reads::now(&self.settings.members));
         self.scene.reads = Some(tally.reads());
+        self.scene.seconds = tally.seconds();
         self.scene.served = now.shares_since(&before);
         if self.turns.is_multiple_of(STATUS_TURNS) {
             self.look();
@@ -247,19 +248,19 @@ impl<'settings, Told: FnMut(&Scene)> Job<'settings, Told> {
     }
 
     fn measure(&mut self, load: &Load) -> Measured {
-        let began = Instant::now();
         let before = Reads::now(&self.settings.members);
         // What was done until now belongs to no phase.
         drop(load.take());
         let (mut sum, mut now) = (Tally::default(), before.clone());
-        while began.elapsed() < self.settings.measured {
-            let left = self.settings.measured.saturating_sub(began.elapsed());
-            let (tally, reads) = self.turn(load, &format!("{} s more", left.as_secs()));
+        let wanted = self.settings.measured.as_secs_f64();
+        while sum.seconds() < wanted {
+            let left = wanted - sum.seconds();
+            let (tally, reads) = self.turn(load, &format!("{left:.0} s more"));
             sum.add(tally);
             now = reads;
         }
         Measured {
-            seconds: began.elapsed().as_secs_f64(),
+            seconds: sum.seconds(),
             reads: sum.reads(),
             writes: sum.writes(),
             served: now.shares_since(&before),

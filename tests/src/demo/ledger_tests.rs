@@ -6,8 +6,9 @@ use super::*;
 
 #[test]
 fn a_lost_a_torn_and_a_misplaced_write_are_each_named() {
-    // Direct I/O needs a file system that has it; the target folder's does where tests run.
-    let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    // Direct I/O needs a file system that has it, which that of a temporary folder may not.
+    let own = std::env::current_exe().unwrap();
+    let folder = tempfile::tempdir_in(own.parent().unwrap()).unwrap();
     let path = folder.path().join("ledger");
     let mut ledger = Ledger::create(&path, 64 << 10).unwrap();
     let mut file = ledger.open().unwrap();

@@ -1,7 +1,8 @@
 //! The load: readers that mostly want the hot files, and a writer.
 //!
 //! Owns: the threads, and what each of their accesses took. Readers go past the page cache, one
-//! block at a time, each as fast as it is answered: what they measure is what an application sees.
+//! block at a time, and think for a moment about each, as applications do: without that they would
+//! take an emulated machine's processors from everything else.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +19,8 @@ use super::outcome::Latency;
 pub const READERS: u64 = 4;
 /// Reads in a hundred that want a hot file.
 pub const HOT_PERCENT: u32 = 95;
+/// Pause of a reader after each block.
+const READER_PAUSE: Duration = Duration::from_millis(2);
 /// Pause of the writer between two writes.
 const WRITER_PAUSE: Duration = Duration::from_millis(25);
 /// Writes between two that are made durable.
@@ -26,6 +29,8 @@ const WRITES_PER_SYNC: u32 = 16;
 /// What was done in a stretch of time.
 #[derive(Debug, Default)]
 pub struct Tally {
+    /// How long that stretch was.
+    took: Duration,
     reads: Vec<Duration>,
     writes: Vec<Duration>,
 }
@@ -33,8 +38,15 @@ pub struct Tally {
 impl Tally {
     /// Adds what came after.
     pub fn add(&mut self, mut later: Self) {
+        self.took += later.took;
         self.reads.append(&mut later.reads);
         self.writes.append(&mut later.writes);
+    }
+
+    /// Seconds that it covers.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        self.took.as_secs_f64()
     }
 
     /// Reads of that time.
@@ -51,10 +63,10 @@ impl Tally {
 }
 
 /// What the threads share.
-#[derive(Default)]
 struct Shared {
     stop: AtomicBool,
-    tally: Mutex<Tally>,
+    /// What was done since the moment beside it.
+    tally: Mutex<(Tally, Instant)>,
 }
 
 /// A running load.
@@ -67,7 +79,10 @@ pub struct Load {
 impl Load {
     /// Starts reading `hot` files mostly and `all` sometimes, and writing the ledger.
     pub fn start(hot: &[Readable], all: &[Readable], ledger: Ledger) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            tally: Mutex::new((Tally::default(), Instant::now())),
+        });
         let mut readers = Vec::new();
         for seed in 0..READERS {
             let reader = Reader::open(hot, all, seed)?;
@@ -88,7 +103,11 @@ impl Load {
     /// What was done since this was last asked.
     #[must_use]
     pub fn take(&self) -> Tally {
-        std::mem::take(&mut *self.shared.tally.lock().expect("tally"))
+        let mut shared = self.shared.tally.lock().expect("tally");
+        let (tally, since) = &mut *shared;
+        tally.took = since.elapsed();
+        *since = Instant::now();
+        std::mem::take(tally)
     }
 
     /// Whether a thread has ended by itself: an access failed, and [`Self::end`] tells which.
@@ -135,7 +154,8 @@ impl Reader {
                 let at = self.random.u64(..file.blocks);
                 timed_read(&mut DirectFile::open(&file.path, false)?, at)?
             };
-            shared.tally.lock().expect("tally").reads.push(took);
+            shared.tally.lock().expect("tally").0.reads.push(took);
+            thread::sleep(READER_PAUSE);
         }
         Ok(())
     }
@@ -155,7 +175,7 @@ fn write(mut ledger: Ledger, shared: &Shared) -> io::Result<Ledger> {
         let start = Instant::now();
         ledger.write_one(&mut file, &mut random)?;
         let took = start.elapsed();
-        shared.tally.lock().expect("tally").writes.push(took);
+        shared.tally.lock().expect("tally").0.writes.push(took);
         unsynced += 1;
         if unsynced == WRITES_PER_SYNC {
             file.sync_data()?;

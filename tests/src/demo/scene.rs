@@ -61,8 +61,10 @@ pub struct Scene {
     pub stage: Stage,
     /// What it is at, for people.
     pub detail: String,
-    /// Reads of the last second, while the load runs.
+    /// Reads of the last turn, while the load runs.
     pub reads: Option<Latency>,
+    /// How long that turn was.
+    pub seconds: f64,
     /// Share of these by class, as the kernel counted on the members.
     pub served: BTreeMap<Class, f64>,
     /// Tiers, as tierd tells.

@@ -126,9 +126,10 @@ fn rates(scene: &Scene) -> String {
     let Some(reads) = &scene.reads else {
         return String::new();
     };
+    #[allow(clippy::cast_precision_loss, reason = "a rate needs no 53 bits")]
+    let rate = reads.count as f64 / scene.seconds.max(f64::EPSILON);
     let mut text = format!(
-        "; {} reads/s, median {}, 99th percentile {}; served by",
-        reads.count,
+        "; {rate:.0} reads/s, median {}, 99th percentile {}; served by",
         time(reads.p50_seconds),
         time(reads.p99_seconds)
     );
