@@ -114,8 +114,15 @@ impl Devices {
 impl Drop for Devices {
     fn drop(&mut self) {
         for name in &self.slowed {
-            // What is still in use stays, and shows in `dmsetup ls`.
-            let _ = attempt("dmsetup", &["remove", "--retry", name]);
+            if let Err(why) = attempt("dmsetup", &["remove", "--retry", name]) {
+                // After a failure the volume may still be there. It is not torn down by force: what
+                // went wrong can be looked at, and a real volume may run beside it.
+                let _ = writeln!(
+                    io::stderr(),
+                    "left behind: {why}\nwhat is still there shows in `dmsetup ls --tree`, and its \
+                     file system in `findmnt`"
+                );
+            }
         }
     }
 }

@@ -168,3 +168,7 @@ fn verdict(text: &mut String, outcome: &Outcome) {
         let _ = writeln!(text, "{VERIFIED}");
     }
 }
+
+#[cfg(test)]
+#[path = "summary_tests.rs"]
+mod tests;
