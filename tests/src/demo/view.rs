@@ -170,3 +170,7 @@ fn say(text: &str) {
     let _ = out.write_all(text.as_bytes());
     let _ = out.flush();
 }
+
+#[cfg(test)]
+#[path = "view_tests.rs"]
+mod tests;
