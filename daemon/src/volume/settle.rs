@@ -6,6 +6,7 @@
 //! left alone.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tier_core::command::Commit;
 use tier_core::event::{AdoptedStage, Kept};
@@ -64,8 +65,45 @@ pub(crate) enum SettleError {
     },
 }
 
+/// Bounds on the holds, tried one after the other. A hold that waits for a busy disk keeps all I/O
+/// waiting; but a mirror that is left behind would park writes for good once a leg fails, with no
+/// daemon there to answer, so that settling becomes more patient than a daemon is.
+const HOLD_LIMITS: [Duration; 5] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+];
+
 /// Settles a volume.
 pub(crate) fn settle(assembled: &mut Assembled) -> Result<Report, SettleError> {
+    let mut ended = Vec::new();
+    let mut outcome = Ok(Report::default());
+    for limit in HOLD_LIMITS {
+        assembled.backend.set_hold_limit(limit);
+        outcome = settle_within(assembled, &mut ended);
+        if !timed_out(&outcome) {
+            break;
+        }
+        tracing::warn!(?limit, "a hold waited in vain for I/O in flight");
+    }
+    outcome.map(|report| Report { ended, ..report })
+}
+
+fn timed_out(outcome: &Result<Report, SettleError>) -> bool {
+    match outcome {
+        Ok(report) => report.failed.iter().any(|(_, error)| error.is_transient()),
+        Err(SettleError::Backend(error)) => error.is_transient(),
+        Err(_) => false,
+    }
+}
+
+/// Settles what can be with the present bound on holds. Safe to repeat; what was ended is added.
+fn settle_within(
+    assembled: &mut Assembled,
+    ended: &mut Vec<(MoveId, Kept)>,
+) -> Result<Report, SettleError> {
     let Assembled {
         backend,
         store,
@@ -76,7 +114,7 @@ pub(crate) fn settle(assembled: &mut Assembled) -> Result<Report, SettleError> {
     // A commit of the whole leg may be needed once for each move, and then settles it.
     loop {
         let settled = backend.settle(&store.state().extents)?;
-        report.ended.extend(settled.dropped);
+        ended.extend(settled.dropped);
         report.failed = settled.failed;
         if settled.needs_commit.is_empty() {
             break;

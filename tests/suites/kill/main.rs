@@ -14,6 +14,7 @@ mod daemons;
 mod legs;
 mod random;
 mod settling;
+mod starts;
 mod steps;
 
 use std::path::Path;

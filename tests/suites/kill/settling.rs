@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tier_tests::disk::{Answer, Answers};
+use tier_tests::disk::{Answer, Answers, Speed};
 use tier_tests::guest::Guest;
 use tier_tests::rig::{Met, Rig, ask_move};
 use tier_tests::test_name;
@@ -70,6 +70,32 @@ fn settling_that_dies_while_it_commits_is_finished_by_the_next() {
                 "a commit on two replicas and a mark have more steps"
             );
             load.stop().verify();
+        })
+        .run();
+}
+
+/// A hold waits for the slowest I/O in flight, which takes longer here than the half second that a
+/// daemon waits for it. A mirror that was left would park writes once a leg fails.
+#[test]
+fn settling_waits_for_disks_that_are_busy() {
+    Guest::uml(test_name!())
+        .phase(|guest| {
+            let rig = Rig::start(guest, programs(), false);
+            let load = load(&rig, 12);
+            begin_and_die(&rig, "flush:before", HDD);
+            for disk in &rig.disks {
+                disk.set_speed(Speed::Flash {
+                    latency: Duration::from_millis(900),
+                    bytes_per_second: 64 << 20,
+                });
+            }
+            assert!(rig.setting().settle().success());
+            rig.assert_all_linear();
+            for disk in &rig.disks {
+                disk.set_speed(Speed::Full);
+            }
+            load.stop().verify();
+            rig.assert_checked();
         })
         .run();
 }
