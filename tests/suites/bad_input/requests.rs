@@ -202,7 +202,7 @@ fn dry_runs_change_nothing(daemon: &Daemon, [fast, slow]: [&RunningDisk; 2]) {
     let state = || {
         (
             contents(&devices),
-            daemon.json(&["volume", "list"]),
+            volumes(daemon),
             daemon.json(&["moves", "v", "--history"]),
         )
     };

@@ -335,9 +335,9 @@ fn move_and_break(daemon: &Daemon, disks: &Disks, case: &Case) {
             bytes_per_second: MIB,
         });
     }
-    begin_move(daemon);
+    let id = begin_move(daemon);
     if case.step == Step::Copying {
-        let mirror = Device::named("tierd-v-mirror-1");
+        let mirror = Device::named(&format!("tierd-v-mirror-{id}"));
         wait_until("a chunk is copied", LONG, || {
             mirror.is_live() && MirrorStatus::of(&mirror).in_sync > 0
         });
@@ -356,9 +356,11 @@ fn move_and_break(daemon: &Daemon, disks: &Disks, case: &Case) {
     }
 }
 
-fn begin_move(daemon: &Daemon) {
+/// Asks for the move, and gives its number.
+fn begin_move(daemon: &Daemon) -> u64 {
     let range = format!("{}-{}", MOVED.start, MOVED.end - 1);
-    daemon.must(&["move", "v", "--regions", &range, "--to", "ssd"]);
+    let accepted = daemon.json(&["move", "v", "--regions", &range, "--to", "ssd"]);
+    number(&accepted["moves"][0])
 }
 
 /// The newest move that has ended, once none is under way.
