@@ -7,7 +7,7 @@ use tier_tests::guest::Inside;
 use crate::effort::Effort;
 use crate::fio::{Reading, Span, random};
 use crate::page::Table;
-use crate::rig::{Counting, Devices, REGION_BYTES, Rig, VOLUME, segments};
+use crate::rig::{Devices, REGION_BYTES, Rig, VOLUME, counting_name, countings, segments};
 use crate::spread::Spread;
 
 /// Where fio works: small enough to be filled in a moment under emulation.
@@ -19,19 +19,9 @@ const RAW: &str = "raw member";
 const LINEAR: &str = "plain dm-linear";
 
 struct Variant {
-    name: &'static str,
+    name: String,
     reads: Vec<Reading>,
     writes: Vec<Reading>,
-}
-
-/// What the kernel can count with.
-fn countings() -> Vec<(&'static str, Counting)> {
-    let mut all = vec![("volume, dm statistics", Counting::Statistics)];
-    // User-Mode Linux has no BPF tracing.
-    if std::path::Path::new("/sys/kernel/btf/vmlinux").exists() {
-        all.push(("volume, probe", Counting::Probe));
-    }
-    all
 }
 
 /// IOPS and latency of random I/O, in so many rounds.
@@ -54,9 +44,12 @@ pub(crate) fn measure(guest: &Inside, devices: &Devices, rounds: u32) -> String 
     let linear = Span::start(&Device::create("plain", &linear).path(), SPAN_BYTES);
     let volume = Span::start(VOLUME.as_ref(), SPAN_BYTES);
 
-    let mut variants: Vec<Variant> = [RAW, LINEAR, "volume, nothing counts"]
+    let volumes = countings()
         .into_iter()
-        .chain(countings().iter().map(|(name, _)| *name))
+        .map(|counting| format!("volume, {}", counting_name(counting)));
+    let mut variants: Vec<Variant> = [RAW.to_owned(), LINEAR.to_owned()]
+        .into_iter()
+        .chain(volumes)
         .map(|name| Variant {
             name,
             reads: Vec::new(),
@@ -73,7 +66,7 @@ pub(crate) fn measure(guest: &Inside, devices: &Devices, rounds: u32) -> String 
         for (at, span) in uncounted {
             variants[at].turn(span, effort);
         }
-        for (at, (_, counting)) in countings().into_iter().enumerate() {
+        for (at, counting) in countings().into_iter().flatten().enumerate() {
             rig.start(counting);
             variants[turns + at].turn(&volume, effort);
             rig.stop();
@@ -109,7 +102,7 @@ fn table(variants: &[Variant], effort: Effort) -> String {
         .find(|variant| variant.name == LINEAR)
         .expect("the plain device is a variant");
     for variant in variants {
-        let mut cells = vec![variant.name.to_owned()];
+        let mut cells = vec![variant.name.clone()];
         cells.extend(compared(&variant.reads, &plain.reads));
         cells.extend(compared(&variant.writes, &plain.writes));
         table.row(&cells);

@@ -24,6 +24,7 @@ mod iops;
 mod page;
 mod rig;
 mod spread;
+mod turns;
 
 use std::time::Duration;
 
@@ -44,6 +45,16 @@ struct Figure {
 const TABLE: &str = "table.md";
 
 const FIGURES: &[Figure] = &[
+    Figure {
+        name: "turns-uml",
+        guest: user_mode,
+        measure: |guest| turns::measure(guest, &Devices::ram(), Duration::from_millis(20)),
+    },
+    Figure {
+        name: "turns-ram",
+        guest: emulated,
+        measure: |guest| turns::measure(guest, &Devices::ram(), Duration::from_millis(30)),
+    },
     Figure {
         name: "iops-uml",
         guest: user_mode,

@@ -83,6 +83,25 @@ pub(crate) enum Counting {
     Probe,
 }
 
+/// The ways of counting that this kernel has, none first.
+pub(crate) fn countings() -> Vec<Option<Counting>> {
+    let mut all = vec![None, Some(Counting::Statistics)];
+    // User-Mode Linux has no BPF tracing.
+    if Path::new("/sys/kernel/btf/vmlinux").exists() {
+        all.push(Some(Counting::Probe));
+    }
+    all
+}
+
+/// How people call them.
+pub(crate) const fn counting_name(counting: Option<Counting>) -> &'static str {
+    match counting {
+        None => "nothing counts",
+        Some(Counting::Statistics) => "dm statistics",
+        Some(Counting::Probe) => "probe",
+    }
+}
+
 /// A volume of two members, half of each free.
 pub(crate) struct Rig<'guest> {
     guest: &'guest Inside,
