@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use tier_core::command::{AddLeg, DropLeg};
 use tier_core::event::Event;
 use tier_core::units::MoveId;
+use tier_sys::process::run_before_others;
 use tokio::sync::mpsc;
 
 use crate::backend::{Backend, BackendError, DropOutcome, Hold, LegState};
@@ -54,14 +55,22 @@ impl KernelThread {
         volume: &str,
     ) -> std::io::Result<Self> {
         let (jobs, queue) = std::sync::mpsc::channel();
+        let (ranked, rank) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new()
             .name(format!("hold-{volume}"))
             .spawn(move || {
+                // The one who started it waits for this.
+                let _ = ranked.send(run_before_others());
                 let mut worker = Worker { backend, told };
                 while let Ok(job) = queue.recv() {
                     worker.run(job);
                 }
             })?;
+        // In a hold, new I/O waits for this thread; the copies of mirrors that the hold itself has
+        // started would run before it else. Told from here: the thread writes no log.
+        if let Ok(Err(error)) = rank.recv() {
+            tracing::warn!(%error, volume, "holds have no priority and may take longer; allow RLIMIT_NICE 40");
+        }
         Ok(Self {
             jobs,
             thread: Some(thread),
