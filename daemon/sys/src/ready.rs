@@ -43,7 +43,10 @@ mod tests {
 
     #[test]
     fn each_arrival_is_told_once() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             let (mut near, mut far) = UnixStream::pair().unwrap();
             let ready = Readable::new(near.try_clone().unwrap().into()).unwrap();
