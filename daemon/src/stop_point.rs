@@ -105,7 +105,8 @@ mod testing {
 
     pub(super) fn reach(name: &str) {
         let Some(plan) = plan() else { return };
-        if !plan.meets(name) || !plan.counts() || SEEN.fetch_add(1, Ordering::SeqCst) + 1 != plan.at {
+        if !plan.meets(name) || !plan.counts() || SEEN.fetch_add(1, Ordering::SeqCst) + 1 != plan.at
+        {
             return;
         }
         if let Some(file) = &plan.file {
