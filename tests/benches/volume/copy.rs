@@ -33,9 +33,9 @@ const fn bytes(moves: u64) -> u64 {
     moves * MOVE_REGIONS * REGION_BYTES
 }
 
-/// Throughput of one and of several moves.
-pub(crate) fn measure(guest: &Inside, devices: &Devices) -> String {
-    let effort = Effort::rounds(7);
+/// Throughput of one and of several moves, in so many rounds.
+pub(crate) fn measure(guest: &Inside, devices: &Devices, rounds: u32) -> String {
+    let effort = Effort::rounds(rounds);
     let rig = Rig::new(guest, devices);
     let source = segments(devices).remove(1);
     assert!(source.beneath.length_bytes >= bytes(MOVES));

@@ -88,12 +88,12 @@ const FIGURES: &[Figure] = &[
     Figure {
         name: "copy-uml",
         guest: user_mode,
-        measure: |guest| copy::measure(guest, &Devices::ram()),
+        measure: |guest| copy::measure(guest, &Devices::ram(), 7),
     },
     Figure {
         name: "copy-nvme",
         guest: emulated,
-        measure: |guest| copy::measure(guest, &Devices::drives(guest)),
+        measure: |guest| copy::measure(guest, &Devices::drives(guest), 2),
     },
 ];
 
