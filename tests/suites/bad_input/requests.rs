@@ -120,7 +120,7 @@ fn about_moves() -> Vec<Refused> {
             ],
         ),
         refused(
-            &["cancel", "v", "77"],
+            &["cancel", "77", "v"],
             exit::NOT_FOUND,
             &["77", "tierctl moves"],
         ),
