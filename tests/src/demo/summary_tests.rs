@@ -21,7 +21,7 @@ fn outcome(complaints: &[&str], moved_in_seconds: Option<f64>) -> Outcome {
         file_bytes: 3 << 20,
         hot_bytes: 1 << 20,
         after: Measured {
-            reads: Latency::of(&[Duration::from_micros(200); 5000]),
+            reads: Latency::of(&vec![Duration::from_micros(200); 5000]),
             ..before.clone()
         },
         before,

@@ -23,8 +23,10 @@ fn moment() -> Scene {
 
 #[test]
 fn the_picture_shows_stages_rates_tiers_moves_and_the_map() {
-    let mut view = View::default();
-    view.stage = Some((Stage::Moving, Instant::now()));
+    let view = View {
+        stage: Some((Stage::Moving, Instant::now())),
+        ..View::default()
+    };
     let text = view.picture(&moment());
     for part in [
         "✓ measure, policy paused",

@@ -181,7 +181,7 @@ fn moves_churn_under_a_verifying_load_and_nothing_is_lost() {
                 }
                 for add in &adds {
                     rig.wait_until_complete(add.id);
-                    let outcome = rig.backend.drop_leg(finish(&add)).unwrap();
+                    let outcome = rig.backend.drop_leg(finish(add)).unwrap();
                     assert!(matches!(outcome, DropOutcome::Dropped(_)), "{outcome:?}");
                     homes[add.first.0 as usize] = add.target;
                     free[usize::from(add.source.member.0)].insert(0, add.source.first.0);
