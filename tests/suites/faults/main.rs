@@ -26,7 +26,7 @@ use serde_json::Value;
 use tier_tests::disk::{Answer, Answers, Disk, RunningDisk, Speed, Spoil};
 use tier_tests::dm::{Device, MirrorStatus};
 use tier_tests::guest::{Guest, Inside};
-use tier_tests::io::wait_until;
+use tier_tests::io::{read, wait_until};
 use tier_tests::outage::Outage;
 use tier_tests::test_name;
 use tier_tests::tierd::{Daemon, Programs, Setting};
@@ -105,8 +105,8 @@ struct Case {
     leg: Leg,
     fault: Fault,
     unreadable: Unreadable,
-    /// `None` if the move is done; else the reason that people must be told, in part.
-    reason: Option<&'static str>,
+    /// `None` if the move is done; else the reasons of which people must be told one, in part.
+    reasons: Option<&'static [&'static str]>,
 }
 
 impl Case {
@@ -116,13 +116,13 @@ impl Case {
             leg,
             fault,
             unreadable: Unreadable::Nothing,
-            reason: None,
+            reasons: None,
         }
     }
 
-    const fn failed(step: Step, leg: Leg, fault: Fault, reason: &'static str) -> Self {
+    const fn failed(step: Step, leg: Leg, fault: Fault, reasons: &'static [&'static str]) -> Self {
         Self {
-            reason: Some(reason),
+            reasons: Some(reasons),
             ..Self::done(step, leg, fault)
         }
     }
@@ -135,10 +135,12 @@ impl Case {
 const SOURCE: &str = "its source failed, on member 3 from region 11 on: ";
 const TARGET: &str = "its target failed, on member 2 from region 85 on: ";
 const FLUSH: &str = "its target on member 2 could not be flushed: cannot make /dev/nbd";
+/// The flush or a write of the load meets the fault first.
+const TARGET_OR_FLUSH: &[&str] = &[TARGET, FLUSH];
 
 #[test]
 fn a_source_that_fails_in_the_copy_is_kept_for_its_good_blocks() {
-    let case = |fault| Case::failed(Step::Copying, Leg::Source, fault, SOURCE);
+    let case = |fault| Case::failed(Step::Copying, Leg::Source, fault, &[SOURCE]);
     guest_of(
         test_name!(),
         &[
@@ -152,14 +154,14 @@ fn a_source_that_fails_in_the_copy_is_kept_for_its_good_blocks() {
 
 #[test]
 fn a_target_that_fails_in_the_copy_is_given_up() {
-    let case = |fault| Case::failed(Step::Copying, Leg::Target, fault, TARGET);
+    let case = |fault| Case::failed(Step::Copying, Leg::Target, fault, &[TARGET]);
     guest_of(
         test_name!(),
         &[
             case(Fault::Writes),
             case(Fault::BadBlock),
             case(Fault::Gone),
-            Case::failed(Step::Copying, Leg::Target, Fault::Flushes, FLUSH),
+            Case::failed(Step::Copying, Leg::Target, Fault::Flushes, &[FLUSH]),
         ],
     );
 }
@@ -180,14 +182,13 @@ fn a_source_that_fails_after_the_copy_is_left_for_the_target() {
 
 #[test]
 fn a_target_that_fails_after_the_copy_is_given_up() {
-    let case = |fault| Case::failed(Step::Copied, Leg::Target, fault, TARGET);
+    let case = |fault| Case::failed(Step::Copied, Leg::Target, fault, &[TARGET]);
     guest_of(
         test_name!(),
         &[
             case(Fault::Writes),
-            // The flush is what meets these first.
-            Case::failed(Step::Copied, Leg::Target, Fault::Gone, FLUSH),
-            Case::failed(Step::Copied, Leg::Target, Fault::Flushes, FLUSH),
+            Case::failed(Step::Copied, Leg::Target, Fault::Gone, TARGET_OR_FLUSH),
+            Case::failed(Step::Copied, Leg::Target, Fault::Flushes, &[FLUSH]),
         ],
     );
 }
@@ -199,8 +200,8 @@ fn a_leg_that_fails_after_the_commit_is_dropped_whichever_it_is() {
         &[
             Case::done(Step::Committed, Leg::Source, Fault::Gone),
             Case::done(Step::Committed, Leg::Source, Fault::Writes),
-            Case::failed(Step::Committed, Leg::Target, Fault::Writes, TARGET),
-            Case::failed(Step::Committed, Leg::Target, Fault::Gone, TARGET),
+            Case::failed(Step::Committed, Leg::Target, Fault::Writes, &[TARGET]),
+            Case::failed(Step::Committed, Leg::Target, Fault::Gone, &[TARGET]),
         ],
     );
 }
@@ -349,6 +350,14 @@ fn move_and_break(daemon: &Daemon, disks: &Disks, case: &Case) {
         });
     }
     disks.break_leg(case.leg, case.fault);
+    if case.step == Step::Copied && case.leg == Leg::Source {
+        wait_until("the mirror has met the fault", LONG, || {
+            let block = MOVED.start * MIB + BAD;
+            read(Path::new(VOLUME), block, 4096).unwrap();
+            let mirror = Device::named(&format!("tierd-v-mirror-{id}"));
+            !MirrorStatus::of(&mirror).health.starts_with('A')
+        });
+    }
     if case.step == Step::Copying {
         disks.ssd.set_speed(Speed::Full);
     } else {
@@ -421,7 +430,7 @@ fn fails_as_planned(guest: &Inside, number: usize, case: &Case) {
     };
     acknowledged.verify(&gone_for_good).unwrap();
     others.verify(&BTreeSet::new()).unwrap();
-    if case.reason.is_some() && case.fault != Fault::BadBlock {
+    if case.reasons.is_some() && case.fault != Fault::BadBlock {
         moves_elsewhere_now(&daemon, &disks, case);
     }
     daemon.must(&["volume", "stop", "v"]);
@@ -435,7 +444,7 @@ fn fails_as_planned(guest: &Inside, number: usize, case: &Case) {
 
 /// The move ended as it had to, and says why.
 fn told_why(daemon: &Daemon, case: &Case, ended: &Value) {
-    let Some(reason) = case.reason else {
+    let Some(reasons) = case.reasons else {
         assert_eq!(ended["stage"], "done", "{ended}");
         if case.leg == Leg::Source && case.step != Step::Swapped {
             let problems = problems(daemon);
@@ -445,7 +454,8 @@ fn told_why(daemon: &Daemon, case: &Case, ended: &Value) {
     };
     assert_eq!(ended["stage"], "failed", "{ended}");
     let error = ended["error"].as_str().unwrap();
-    assert!(error.contains(reason), "{error}");
+    let told = reasons.iter().find(|reason| error.contains(**reason));
+    let reason = told.unwrap_or_else(|| panic!("{error}"));
     assert!(error.len() > reason.len(), "the cause is missing: {error}");
     let shown = daemon.must(&["moves", "v", "--history"]);
     assert!(shown.contains(error), "people are told too: {shown}");
