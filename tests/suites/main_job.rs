@@ -161,6 +161,8 @@ fn count_with_the_probe(guest: &Inside, settings: &Settings) {
         } => counted,
         other => panic!("the probe is not on, or lost something: {other:?}"),
     };
+    // Without tierd's rules udev looks into the volume after each swap, and has many to catch up.
+    run("udevadm", &["settle", "--timeout=180"]);
     let before = counted();
     let read = fio(settings, READS);
     assert!(read.reads >= 1000, "{read:?}");
