@@ -14,7 +14,7 @@ use tier_core::volume::{Class, Profile};
 
 use crate::area::{Area, AreaError};
 use crate::label::{self, LabelError, LabelState};
-use crate::layout::Layout;
+use crate::layout::{BLANK_BYTES, BLANK_OFFSET, Layout};
 use crate::map::Map;
 use crate::meta::{MetaError, Metadata, Replica, Revision};
 use crate::steps::{Step, Steps};
@@ -120,6 +120,8 @@ impl Store {
             if !label::read(&**disk).is_absent() {
                 label::wipe(&**disk)?;
             }
+            let zeros = vec![0; usize::try_from(BLANK_BYTES.0).unwrap_or(usize::MAX)];
+            storage::write(&**disk, &zeros, BLANK_OFFSET.0)?;
         }
         let mut store = Self {
             members: Vec::with_capacity(disks.len()),

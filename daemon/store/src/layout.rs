@@ -4,8 +4,8 @@
 //!
 //! A member, from its front:
 //! ```text
-//! 0            4 KiB   512 KiB            960 KiB                            data_start
-//! | (nothing) | label |       label copy | metadata area (some members) | … | region 0 | …
+//! 0            4 KiB   64 KiB  512 KiB      960 KiB                            data_start
+//! | (nothing) | label | blank | label copy | metadata area (some members) | … | region 0 | …
 //! ```
 //! `data_start` is a multiple of the region size, so that data regions are as aligned on the
 //! device as they are in the volume.
@@ -16,6 +16,12 @@ use tier_core::volume::{Class, Extent, Leg};
 
 use crate::words::AreaExtent;
 
+/// First byte of the blank: zeros on every member, with which the tables of moves begin, so that no
+/// signature of what moves stands where one is looked for. Written once, when a volume is made.
+pub const BLANK_OFFSET: Bytes = Bytes(64 << 10);
+/// Length of the blank. What lies behind so many zeros is at no place where libblkid looks: none
+/// of its magics is 448 KiB to 512 KiB from a device's start.
+pub const BLANK_BYTES: Bytes = Bytes(448 << 10);
 /// First byte of a metadata area. Its header fills the rest of the first mebibyte, so that the
 /// area ends on a mebibyte.
 pub const AREA_OFFSET: Bytes = Bytes(960 << 10);

@@ -159,7 +159,7 @@ fn what_a_death_left_half_made_is_removed() {
                 run("dmsetup", &["create", name, "--notable", "-u", &uuid]);
             }
             let loaded = format!(
-                "0 2048 zero\n2048 2048 mirror core 1 1024 2 {} 4096 {} 28672 1 handle_errors",
+                "0 896 linear {} 128\n896 2048 mirror core 1 1024 2 {0} 4096 {} 28672 1 handle_errors",
                 rig.disks[0].node(),
                 rig.disks[1].node()
             );

@@ -5,8 +5,7 @@
 //! any moment, and a file system with files. Nothing may fail, and what is there at the end is
 //! there after the volume was stopped and started, and after a fresh daemon.
 //!
-//! `TIER_CHURN_MOVES=N` asks for more moves of each region than three, `TIER_CHURN_DISCARDS=1` for
-//! discards beside the writes, which fail today (see the test).
+//! `TIER_CHURN_MOVES=N` asks for more moves of each region than three.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by it")]
 #![allow(
     clippy::print_stdout,
@@ -37,13 +36,13 @@ const REGIONS_A_REQUEST: u32 = 6;
 
 #[test]
 fn every_region_moves_several_times_under_loads_that_verify() {
-    // A known defect keeps discards out unless they are asked for: the 1 MiB of zero before a
-    // move's device takes no discard on kernel 6.1, so that the volume refuses discards
-    // (EOPNOTSUPP) while something moves, and its limits change live, against rule 13.
-    churn(
-        &test_name!(),
-        std::env::var_os("TIER_CHURN_DISCARDS").is_some(),
-    );
+    churn(&test_name!(), false);
+}
+
+/// Not one discard may be refused while something moves (rule 13).
+#[test]
+fn every_region_moves_several_times_while_blocks_are_discarded_too() {
+    churn(&test_name!(), true);
 }
 
 fn churn(test: &str, discard: bool) {

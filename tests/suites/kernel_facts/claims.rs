@@ -46,9 +46,9 @@ fn a_member_under_a_table_refuses_to_be_held_exclusively() {
         .run();
 }
 
-/// Why an inner device begins with 1 MiB of `zero`.
+/// Why an inner device begins with zeros.
 #[test]
-fn a_zero_lead_in_hides_the_signature_that_an_inner_device_would_show_again() {
+fn zeros_in_front_hide_the_signature_that_an_inner_device_would_show_again() {
     Guest::uml(test_name!())
         .phase(|guest| {
             let member = disk(guest, "member");
@@ -58,7 +58,12 @@ fn a_zero_lead_in_hides_the_signature_that_an_inner_device_would_show_again() {
             let bare = Device::create("bare", &linear(&member));
             assert_eq!(uuid(&bare.node()).unwrap(), shown);
             bare.remove();
-            let table = format!("0 2048 zero\n2048 {SECTORS} linear {} 0", member.node());
+            let zeros = disk(guest, "zeros");
+            let table = format!(
+                "0 896 linear {} 128\n896 {SECTORS} linear {} 0",
+                zeros.node(),
+                member.node()
+            );
             let hidden = Device::create("hidden", &table);
             let why = uuid(&hidden.node()).unwrap_err();
             assert!(why.contains("exit status: 2"), "blkid finds nothing: {why}");

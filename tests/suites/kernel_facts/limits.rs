@@ -48,6 +48,29 @@ fn a_member_with_larger_blocks_is_let_into_a_live_volume_and_breaks_its_small_re
         .run();
 }
 
+/// Why the zeros in front of an inner device are a member's, and not the target `zero`.
+#[test]
+fn a_zero_target_takes_discard_from_its_device_and_all_above() {
+    Guest::uml(test_name!())
+        .phase(|guest| {
+            let disk = Disk::new(guest.file("with"), BYTES).discard().start();
+            let top = |below: &Device| {
+                let table = format!("0 {SECTORS} linear {} 896", below.node());
+                let top = Device::create("top", &table);
+                let limit = top.queue_limit("discard_max_bytes");
+                top.remove();
+                limit
+            };
+            let rest = format!("896 {SECTORS} linear {} 0", disk.node());
+            let zero = Device::create("zero", &format!("0 896 zero\n{rest}"));
+            assert_eq!(top(&zero), 0, "6.1 lacks discards_supported in dm-zero.c");
+            let blank = format!("0 896 linear {} 0", disk.node());
+            let blank = Device::create("blank", &format!("{blank}\n{rest}"));
+            assert!(top(&blank) > 0);
+        })
+        .run();
+}
+
 /// Why a volume says that discard is off where one member has not got it.
 #[test]
 fn one_member_without_discard_takes_it_from_the_volume() {

@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! tierd-NAME            linear … linear to tierd-NAME-move-7 … linear …
-//! tierd-NAME-move-7     the gate: 1 MiB of zero, then linear to tierd-NAME-mirror-7
-//! tierd-NAME-mirror-7   1 MiB of zero, then mirror of source and target
+//! tierd-NAME-move-7     the gate: zeros, then linear to tierd-NAME-mirror-7
+//! tierd-NAME-mirror-7   zeros, then mirror of source and target
 //! ```
 //!
 //! The gate is what is held when a leg is dropped: see [`hold`] for why the mirror itself must not
@@ -186,7 +186,7 @@ impl DmBackend {
     fn inner_target(&self, name: &str) -> Result<Target, BackendError> {
         after_lead_in(&self.control.table(name)?)
             .map(|(_, target)| target)
-            .ok_or_else(|| not_ours(name, "it has no lead-in of 1 MiB"))
+            .ok_or_else(|| not_ours(name, "it does not begin with the lead-in"))
     }
 
     fn mirror_state(&mut self, id: MoveId) -> Result<MirrorState, BackendError> {

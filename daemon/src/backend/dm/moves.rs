@@ -32,7 +32,7 @@ impl DmBackend {
         #[cfg(feature = "canary")]
         let mirror = self.canary.spoil(mirror);
         let below = self.make(Device::Mirror(add.id))?;
-        let table = behind_lead_in(length, Target::Mirror(mirror));
+        let table = behind_lead_in(mirror.source.device, length, Target::Mirror(mirror));
         self.control
             .load(&self.names.name(Device::Mirror(add.id)), &table)?;
         let gate = self.make(Device::Move(add.id))?;
@@ -40,7 +40,7 @@ impl DmBackend {
             device: below,
             offset: LEAD_IN,
         };
-        let table = behind_lead_in(length, Target::Linear(over));
+        let table = behind_lead_in(mirror.source.device, length, Target::Linear(over));
         self.control
             .load(&self.names.name(Device::Move(add.id)), &table)?;
         Ok(gate)
@@ -132,15 +132,17 @@ impl DmBackend {
     fn free_parked(&mut self, id: MoveId, kept: Place) -> Result<(), BackendError> {
         let name = self.names.name(Device::Mirror(id));
         let length = self.inner_length(&name)?;
-        self.control
-            .load(&name, &behind_lead_in(length, Target::Linear(kept)))?;
+        self.control.load(
+            &name,
+            &behind_lead_in(kept.device, length, Target::Linear(kept)),
+        )?;
         self.control.swap_mirror(&name)
     }
 
     fn inner_length(&self, name: &str) -> Result<Sectors, BackendError> {
         after_lead_in(&self.control.table(name)?)
             .map(|(length, _)| length)
-            .ok_or_else(|| not_ours(name, "it has no lead-in of 1 MiB"))
+            .ok_or_else(|| not_ours(name, "it does not begin with the lead-in"))
     }
 
     /// Finishes a drop that an earlier try left half done: the mirror is linear but the gate still
@@ -183,8 +185,10 @@ impl DmBackend {
         let gate = self.names.name(Device::Move(id));
         let mirror = self.names.name(Device::Mirror(id));
         let length = self.inner_length(&gate)?;
-        self.control
-            .load(&gate, &behind_lead_in(length, Target::Linear(kept)))?;
+        self.control.load(
+            &gate,
+            &behind_lead_in(kept.device, length, Target::Linear(kept)),
+        )?;
         self.control.swap_gate(
             &gate,
             require_complete.then_some(mirror.as_str()),

@@ -6,11 +6,20 @@
 use std::fmt;
 
 use tier_core::units::Sectors;
+use tier_store::layout::{BLANK_BYTES, BLANK_OFFSET};
 use tier_sys::block::DeviceNumber;
 
-/// Length of the `zero` target at the start of every inner device: 1 MiB. Without it an inner
-/// device that begins where a file system does would show the file system's signature twice.
-pub const LEAD_IN: Sectors = Sectors(2048);
+/// Length of the lead-in of every inner device: zeros on the member of its first leg. Without them
+/// an inner device that begins where a file system does would show the file system's signature
+/// twice. The target `zero` would do it too, but takes no discards in Linux 6.1 (it lacks
+/// `discards_supported`), and so would have the volume refuse them while anything moves (rule 13).
+pub const LEAD_IN: Sectors = Sectors(BLANK_BYTES.0 / SECTOR_BYTES);
+
+/// Where the zeros begin on each member.
+const BLANK: Sectors = Sectors(BLANK_OFFSET.0 / SECTOR_BYTES);
+
+/// device-mapper's unit, whatever the device's own blocks are.
+const SECTOR_BYTES: u64 = 512;
 
 /// Largest chunk of a mirror: 512 KiB. A write into the chunk that is being copied waits for the
 /// copy of all of it, so a chunk is small beside a slow member's patience, and large enough for
@@ -209,14 +218,18 @@ pub const fn chunk_for(length: Sectors) -> Sectors {
     Sectors(chunk)
 }
 
-/// An inner device's table: the lead-in, then `target` over `length`.
+/// An inner device's table: the lead-in on `member`, then `target` over `length`.
 #[must_use]
-pub fn behind_lead_in(length: Sectors, target: Target) -> Vec<Segment> {
+pub fn behind_lead_in(member: DeviceNumber, length: Sectors, target: Target) -> Vec<Segment> {
+    let blank = Place {
+        device: member,
+        offset: BLANK,
+    };
     vec![
         Segment {
             start: Sectors(0),
             length: LEAD_IN,
-            target: Target::Zero,
+            target: Target::Linear(blank),
         },
         Segment {
             start: LEAD_IN,
@@ -231,13 +244,14 @@ pub fn behind_lead_in(length: Sectors, target: Target) -> Vec<Segment> {
 #[must_use]
 pub fn after_lead_in(table: &[Segment]) -> Option<(Sectors, Target)> {
     match table {
-        [lead_in, rest]
-            if lead_in.target == Target::Zero
-                && lead_in.length == LEAD_IN
-                && rest.start == LEAD_IN =>
-        {
-            Some((rest.length, rest.target))
-        }
+        [
+            Segment {
+                length: LEAD_IN,
+                target: Target::Linear(Place { offset: BLANK, .. }),
+                ..
+            },
+            rest,
+        ] if rest.start == LEAD_IN => Some((rest.length, rest.target)),
         _ => None,
     }
 }
@@ -353,12 +367,12 @@ mod tests {
 
     #[test]
     fn the_first_difference_is_shown() {
-        let wanted = behind_lead_in(Sectors(8192), Target::Linear(SOURCE));
+        let wanted = behind_lead_in(SOURCE.device, Sectors(8192), Target::Linear(SOURCE));
         assert_eq!(difference(&wanted, &wanted), None);
-        let other = behind_lead_in(Sectors(8192), Target::Linear(TARGET));
+        let other = behind_lead_in(SOURCE.device, Sectors(8192), Target::Linear(TARGET));
         let (sector, found, expected) = difference(&other, &wanted).unwrap();
-        assert_eq!((sector, found.as_str()), (2048, "2048 8192 linear 259:3 0"));
-        assert_eq!(expected, "2048 8192 linear 8:0 4096");
+        assert_eq!((sector, found.as_str()), (896, "896 8192 linear 259:3 0"));
+        assert_eq!(expected, "896 8192 linear 8:0 4096");
         assert_eq!(difference(&wanted[..1], &wanted).unwrap().1, "nothing");
     }
 }

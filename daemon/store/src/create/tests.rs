@@ -90,3 +90,19 @@ fn devices_that_do_not_fit_their_layout_are_refused_untouched() {
     assert!(matches!(error, CreateError::BlockSize { .. }), "{error}");
     assert_eq!(power.operations(), 0);
 }
+
+#[test]
+fn the_blank_of_each_member_is_zeros_whatever_was_there() {
+    let disks = disks(&THREE, &Power::steady());
+    let blank = usize::try_from(BLANK_BYTES.0).unwrap();
+    for disk in &disks {
+        disk.write_at(&vec![7; blank], BLANK_OFFSET.0).unwrap();
+    }
+    let volume = new_volume(&THREE, &disks);
+    drop(Store::create(&volume, &shared(&disks), Steps::none()).unwrap());
+    for disk in &disks {
+        let mut found = vec![1; blank];
+        disk.read_at(&mut found, BLANK_OFFSET.0).unwrap();
+        assert!(found.iter().all(|byte| *byte == 0));
+    }
+}

@@ -109,7 +109,7 @@ fn a_run_is_put_behind_a_move_and_folded_again() {
     );
     let table = map.to_table(&layout(), &moves).unwrap();
     assert_eq!(table.len(), 4);
-    assert_eq!(table[1].to_string(), "4096 6144 linear 252:9 2048");
+    assert_eq!(table[1].to_string(), "4096 6144 linear 252:9 896");
     let name = "tierd-data";
     assert_eq!(
         VolumeMap::from_table(&layout(), name, &table, &moves).unwrap(),
