@@ -32,6 +32,7 @@ fn fragmented() -> VolumeState {
         class,
         regions,
         profile: Profile::typical(class),
+        present: true,
     };
     let extent = |region: u32| Extent {
         first: VolumeRegion(region),

@@ -21,6 +21,7 @@ pub struct Alloc {
 pub struct Space {
     member: MemberIndex,
     class: Class,
+    present: bool,
     regions: u32,
     free: u32,
     by_first: BTreeMap<u32, u32>,
@@ -42,6 +43,12 @@ impl Space {
     #[must_use]
     pub fn member(&self) -> MemberIndex {
         self.member
+    }
+
+    /// Whether the member is there: only then is anything allocated on it.
+    #[must_use]
+    pub fn is_present(&self) -> bool {
+        self.present
     }
 
     /// Its class.
@@ -143,6 +150,7 @@ impl Alloc {
                 let mut space = Space {
                     member: member.index,
                     class: member.class,
+                    present: member.present,
                     regions: member.regions,
                     free: member.regions,
                     by_first: BTreeMap::new(),
@@ -182,24 +190,22 @@ impl Alloc {
         self.spaces.get_mut(at)
     }
 
+    /// The spaces of a tier's members that are there.
+    pub(crate) fn tier(&self, class: Class) -> impl Iterator<Item = &Space> {
+        let in_tier = move |space: &&Space| space.present && space.class == class;
+        self.spaces.iter().filter(in_tier)
+    }
+
     /// Free regions of a tier.
     #[must_use]
     pub fn free_in(&self, class: Class) -> u32 {
-        self.spaces
-            .iter()
-            .filter(|space| space.class == class)
-            .map(|space| space.free)
-            .sum()
+        self.tier(class).map(|space| space.free).sum()
     }
 
     /// Regions of a tier.
     #[must_use]
     pub fn regions_in(&self, class: Class) -> u32 {
-        self.spaces
-            .iter()
-            .filter(|space| space.class == class)
-            .map(|space| space.regions)
-            .sum()
+        self.tier(class).map(|space| space.regions).sum()
     }
 
     /// Takes these very regions. False, and nothing changed, if one of them is not free.
@@ -211,7 +217,7 @@ impl Alloc {
     /// Takes up to `wanted` regions without a gap on a member: all of them from the smallest run
     /// that holds them, else the largest run there is. `None` if nothing is free.
     pub fn allocate(&mut self, member: MemberIndex, wanted: u32) -> Option<(Leg, u32)> {
-        let space = self.space_mut(member)?;
+        let space = self.space_mut(member).filter(|space| space.present)?;
         let best = space.by_count.range((wanted, 0)..).next();
         let &(run, first) = best.or_else(|| space.by_count.last())?;
         let count = run.min(wanted);

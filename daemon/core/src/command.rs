@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::Kept;
-use crate::units::{Generation, MoveId, RequestId, VolumeRegion};
+use crate::units::{Generation, MemberIndex, MoveId, RequestId, VolumeRegion};
 use crate::volume::{Class, Extent, Leg, Retired};
 
 /// Something the shell is to do.
@@ -242,6 +242,17 @@ pub enum Refusal {
     Mirrored {
         /// Which region.
         region: VolumeRegion,
+    },
+    /// Part of the range is on a member that is missing.
+    #[error(
+        "region {region} is on member {member}, which is missing; attach it, then stop the volume \
+         and start it again"
+    )]
+    Missing {
+        /// Which region.
+        region: VolumeRegion,
+        /// Which member.
+        member: MemberIndex,
     },
     /// An invariant was found violated, so that nothing more is begun.
     #[error("an invariant was found violated ({0}); the volume serves, but nothing more is moved")]

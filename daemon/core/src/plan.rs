@@ -108,11 +108,8 @@ impl Known<'_> {
 
     /// Members of a tier.
     pub(crate) fn members(&self, class: Class) -> Vec<MemberIndex> {
-        let spaces = self.migrate.alloc.spaces().iter();
-        spaces
-            .filter(|space| space.class() == class)
-            .map(crate::alloc::Space::member)
-            .collect()
+        let spaces = self.migrate.alloc.tier(class);
+        spaces.map(crate::alloc::Space::member).collect()
     }
 
     /// The price of copying one region from where it is to a tier.
@@ -138,14 +135,14 @@ impl Known<'_> {
         price
     }
 
-    /// The one home of a region that may be moved: not mirrored, not moving, not resting.
+    /// The one home of a region that may be moved: there, not mirrored, not moving, not resting.
     pub(crate) fn movable(&self, region: VolumeRegion) -> Option<Leg> {
         if self.migrate.mover_of(region, 1).is_some() || self.migrate.rests(region, 1) {
             return None;
         }
         let piece = self.migrate.map.pieces(region, 1).next()?;
         match piece.legs.as_slice() {
-            [leg] => Some(*leg),
+            [leg] => self.migrate.is_present(leg.member).then_some(*leg),
             _ => None,
         }
     }

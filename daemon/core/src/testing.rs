@@ -41,6 +41,7 @@ pub(crate) fn member(index: u16, class: Class, regions: u32) -> Member {
         class,
         regions,
         profile: Profile::typical(class),
+        present: true,
     }
 }
 

@@ -103,6 +103,14 @@ pub struct Member {
     pub regions: u32,
     /// Measured or assumed speed.
     pub profile: Profile,
+    /// Whether it is there. What lies on a member that is missing stays where it is, unreadable
+    /// until the member is back, and nothing is moved onto it.
+    #[serde(default = "yes")]
+    pub present: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// Speed of an unloaded device, for forecasting what a move costs and brings.

@@ -15,7 +15,7 @@ use uuid::Uuid;
 pub const NAME_BYTES_MAX: usize = 64;
 
 /// Parts by which the names of inner devices are told from the volume's own.
-const RESERVED: [&str; 3] = ["-area-", "-move-", "-mirror-"];
+const RESERVED: [&str; 4] = ["-area-", "-absent-", "-move-", "-mirror-"];
 
 /// A volume's name: letters, digits, `_`, `.` and `-`, beginning with a letter or a digit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -254,6 +254,7 @@ fn refused(reply: &Reply) -> Answer<()> {
     let kind = match refusal {
         Refusal::OutOfRange { .. } => ErrorKind::Invalid,
         Refusal::NoSuchTarget(_) | Refusal::NoSuchMove(_) => ErrorKind::NotFound,
+        Refusal::Missing { .. } => ErrorKind::Degraded,
         Refusal::NoRoom { .. } => ErrorKind::NoRoom,
         Refusal::Busy { .. } | Refusal::TooLate(_) => ErrorKind::Busy,
         _ => ErrorKind::Unavailable,

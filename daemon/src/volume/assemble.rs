@@ -18,7 +18,7 @@ use tier_store::store::{MarkError, Store};
 use tier_sys::block::{Access, BlockError};
 
 use super::discover::Found;
-use crate::backend::dm::{Activated, DmBackend};
+use crate::backend::dm::{Activated, DmBackend, Missing};
 use crate::backend::{BackendError, Layout, MemberDevice, NameError};
 use crate::stop_point;
 
@@ -130,7 +130,13 @@ pub(crate) fn assemble(
         Err(BackendError::NotRunning { .. }) => false,
         Err(error) => return Err(error.into()),
     };
-    let opened = open_and_map(&mut backend, members, options);
+    // A member that was missing comes back when the volume does not run. While it was away,
+    // nothing could be written to what lies on it alone, so that it has all of that.
+    let options = OpenOptions {
+        readmit: !was_running,
+        ..options.clone()
+    };
+    let opened = open_and_map(&mut backend, members, &options);
     if opened.is_err() && !was_running {
         // The volume does not run, so nothing needs the claims; the first error is the one to tell.
         if let Err(error) = backend.deactivate() {
@@ -166,6 +172,13 @@ fn open_and_map(
     stop_point::reach("start:recovered");
     mark_what_is_served(&mut store)?;
     stop_point::reach("start:marked");
+    for member in store.facts().members.iter().filter(|one| !one.present) {
+        backend.stand_in_for(&Missing {
+            index: member.index,
+            data_start: member.data_start,
+            regions: member.regions,
+        })?;
+    }
     let activated = backend.activate(&store.state().extents)?;
     Ok((store, recovery, activated))
 }

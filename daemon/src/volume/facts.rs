@@ -27,7 +27,10 @@ pub(crate) fn mended(recovery: &Recovery) -> Vec<String> {
         &recovery.rebuilt,
         "had metadata that was behind or damaged; it was rewritten",
     );
-    tell(&recovery.missing, "is missing");
+    tell(
+        &recovery.missing,
+        "is missing: what is on it alone cannot be read or written",
+    );
     tell(
         &recovery.stale,
         "stayed behind when the others went on, and is not used",

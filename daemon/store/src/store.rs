@@ -186,6 +186,7 @@ impl Store {
             class: member.class,
             regions: member.regions,
             profile: member.profile,
+            present: member.present,
         });
         VolumeState {
             region_size: facts.region_size,

@@ -13,8 +13,8 @@ use crate::printer::Printer;
 pub(crate) struct Start {
     /// The volume
     volume: VolumeName,
-    /// Start without members that are missing. They become stale, and what was on them alone
-    /// cannot be read
+    /// Start without members that are missing. What is on them alone cannot be read or written
+    /// until they are back and the volume is stopped and started again
     #[arg(long)]
     degraded: bool,
     /// Do not ask before a degraded start
@@ -29,7 +29,7 @@ impl Start {
     pub(crate) async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
         if self.degraded && !self.dry_run {
             let question = format!(
-                "Starting volume {} without its missing members makes them stale for good.",
+                "Starting volume {} without its missing members: all I/O to what is on them alone fails.",
                 self.volume
             );
             confirm(&question, self.volume.as_str(), self.yes)?;

@@ -13,6 +13,7 @@ fn alloc(regions: u32) -> Alloc {
         class: Class::Ssd,
         regions,
         profile: Profile::typical(Class::Ssd),
+        present: true,
     }])
 }
 

@@ -254,12 +254,7 @@ impl Engine {
     }
 
     fn tier(&self, class: Class) -> TierStatus {
-        let spaces = self
-            .migrate
-            .alloc
-            .spaces()
-            .iter()
-            .filter(|space| space.class() == class);
+        let spaces = self.migrate.alloc.tier(class);
         let latency = self.policy.loads.latency(class);
         TierStatus {
             class,

@@ -72,7 +72,7 @@ impl Migrate {
         };
         let spaces = self.alloc.spaces().iter();
         let members: Vec<MemberIndex> = spaces
-            .filter(|space| fits(space.class(), space.member()))
+            .filter(|space| space.is_present() && fits(space.class(), space.member()))
             .map(crate::alloc::Space::member)
             .collect();
         if members.is_empty() {
@@ -82,6 +82,12 @@ impl Migrate {
             }));
         }
         Ok(members)
+    }
+
+    /// Whether a member is there.
+    pub(crate) fn is_present(&self, member: MemberIndex) -> bool {
+        let space = self.alloc.space(member);
+        space.is_some_and(crate::alloc::Space::is_present)
     }
 
     /// The parts of a range that are on none of these members.
@@ -98,6 +104,12 @@ impl Migrate {
         for piece in self.map.pieces(first, count) {
             match piece.legs.as_slice() {
                 [leg] if members.contains(&leg.member) => {}
+                [leg] if !self.is_present(leg.member) => {
+                    return Err(Refusal::Missing {
+                        region: piece.first,
+                        member: leg.member,
+                    });
+                }
                 [_] => elsewhere.push(piece),
                 _ => {
                     return Err(Refusal::Mirrored {

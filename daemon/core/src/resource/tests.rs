@@ -7,6 +7,7 @@ fn loads() -> Loads {
         class,
         regions: 10,
         profile: Profile::typical(class),
+        present: true,
     };
     Loads::new(&[member(0, Class::Nvme), member(1, Class::Hdd)])
 }

@@ -63,6 +63,7 @@ fn members() -> Vec<Member> {
         class,
         regions,
         profile: Profile::typical(class),
+        present: true,
     };
     MEMBER_REGIONS
         .iter()

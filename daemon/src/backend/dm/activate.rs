@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use tier_core::units::{MoveId, Sectors};
+use tier_core::units::{Bytes, MemberIndex, MoveId, Sectors};
 use tier_core::volume::Extent;
 use tier_sys::dm::UdevRules;
 
@@ -16,7 +16,7 @@ use super::map::VolumeMap;
 use super::names::Device;
 use super::table::{Place, Segment, Target};
 use super::{DmBackend, link, not_ours};
-use crate::backend::{Backend as _, BackendError, KernelMap};
+use crate::backend::{Backend as _, BackendError, KernelMap, MemberDevice};
 
 /// How a volume came to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,17 @@ pub struct Activated {
     pub link: PathBuf,
 }
 
+/// A member that is missing, as the records know it.
+#[derive(Clone, Copy, Debug)]
+pub struct Missing {
+    /// Its position in the volume.
+    pub index: MemberIndex,
+    /// Where its data regions begin.
+    pub data_start: Bytes,
+    /// How many it has.
+    pub regions: u32,
+}
+
 impl DmBackend {
     /// Claims the members and brings the volume up, or adopts it where it runs.
     ///
@@ -60,6 +71,7 @@ impl DmBackend {
         let map = self.read_back()?;
         self.compare(&map, &wanted)?;
         self.remove_leftovers(&map)?;
+        self.remove_stand_ins()?;
         let number = self.device_number()?;
         let link = link::ensure(&self.layout.name, number)?;
         Ok(Activated {
@@ -74,6 +86,9 @@ impl DmBackend {
     /// them. [`Self::activate`] does this too; by itself it lets the records be read first.
     pub fn claim_members(&mut self) -> Result<(), BackendError> {
         for member in self.layout.members.clone() {
+            if self.missing.contains(&member.index) {
+                continue;
+            }
             let device = Device::Area(member.index);
             let length = member.data_start.to_sectors().filter(|length| length.0 > 0);
             let length = length.ok_or_else(|| {
@@ -99,6 +114,50 @@ impl DmBackend {
         Ok(())
     }
 
+    /// Lets a device that fails all I/O stand in for a missing member, so that the rest of the
+    /// volume can be served. A device of that member, if one was found, is not used.
+    pub fn stand_in_for(&mut self, missing: &Missing) -> Result<(), BackendError> {
+        let device = Device::Absent(missing.index);
+        let data_start = missing.data_start.to_sectors().unwrap_or_default();
+        let data = self.layout.regions_to_sectors(missing.regions);
+        let segment = Segment {
+            start: Sectors(0),
+            length: Sectors(data_start.0 + data.0),
+            target: Target::Error,
+        };
+        if self.own(device)?.is_some_and(|info| info.has_table) {
+            self.check_live(&self.names.name(device), &[segment])?;
+        } else {
+            self.make_live(device, &[segment], UdevRules::NodeOnly)?;
+        }
+        let stand_in = MemberDevice {
+            index: missing.index,
+            path: self.node(device)?,
+            number: self.number(device)?,
+            data_start: missing.data_start,
+            regions: missing.regions,
+        };
+        let members = &mut self.layout.members;
+        members.retain(|member| member.index != missing.index);
+        members.push(stand_in);
+        members.sort_unstable_by_key(|member| member.index);
+        self.missing.insert(missing.index);
+        Ok(())
+    }
+
+    /// Removes what stood in for members that are back.
+    fn remove_stand_ins(&mut self) -> Result<(), BackendError> {
+        for device in self.devices()? {
+            let Device::Absent(index) = device else {
+                continue;
+            };
+            if !self.missing.contains(&index) {
+                self.remove_closed(device)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes the volume down. [`BackendError::InUse`], and nothing is changed, while it is open
     /// or mounted; so too while one of the area devices is open, but then the volume is gone.
     pub fn deactivate(&mut self) -> Result<(), BackendError> {
@@ -108,6 +167,11 @@ impl DmBackend {
         }
         link::remove(&self.layout.name)?;
         self.remove_moves_but(&BTreeSet::new())?;
+        for device in self.devices()? {
+            if matches!(device, Device::Absent(_)) {
+                self.remove_closed(device)?;
+            }
+        }
         self.release_members()
     }
 
@@ -129,7 +193,7 @@ impl DmBackend {
         devices.sort_unstable_by_key(|device| match device {
             Device::Mirror(_) => 0,
             Device::Move(_) => 1,
-            Device::Area(_) => 2,
+            Device::Area(_) | Device::Absent(_) => 2,
             Device::Volume => 3,
         });
         for device in devices {
@@ -276,6 +340,8 @@ impl DmBackend {
 const fn rules(device: Device) -> UdevRules {
     match device {
         Device::Volume => UdevRules::All,
-        Device::Area(_) | Device::Move(_) | Device::Mirror(_) => UdevRules::NodeOnly,
+        Device::Area(_) | Device::Absent(_) | Device::Move(_) | Device::Mirror(_) => {
+            UdevRules::NodeOnly
+        }
     }
 }

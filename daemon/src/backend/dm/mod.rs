@@ -21,7 +21,7 @@
 //! - The kernel is the only memory: each verb reads the tables it is about to change.
 //! - Nothing is removed on drop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ use self::names::{Device, Names};
 use self::table::{Mirror, Place, Segment, Target, after_lead_in, difference};
 use super::{Backend, BackendError, DropOutcome, Hold, KernelMap, Layout, LegState};
 
-pub use self::activate::{Activated, Activation};
+pub use self::activate::{Activated, Activation, Missing};
 pub use self::settle::{NeedsCommit, Settled};
 
 /// How long a hold waits for I/O in flight before it is given up: 500 ms.
@@ -66,6 +66,8 @@ pub struct DmBackend {
     control: Control,
     layout: Layout,
     names: Names,
+    /// Members that a device which fails all I/O stands in for; `layout` has that device.
+    missing: BTreeSet<MemberIndex>,
     hold_limit: Duration,
     #[cfg(feature = "canary")]
     canary: canary::Canary,
@@ -87,6 +89,7 @@ impl DmBackend {
             control: Control::open()?,
             names: Names::new(layout.name.clone(), layout.volume),
             layout,
+            missing: BTreeSet::new(),
             hold_limit: HOLD_LIMIT,
             #[cfg(feature = "canary")]
             canary: canary::Canary::default(),
@@ -180,6 +183,7 @@ impl DmBackend {
             Target::Mirror(found) => Ok(Behind::Mirror(found)),
             Target::Linear(place) => Ok(Behind::Leg(place)),
             Target::Zero => Err(not_ours(&mirror, "it has been taken down")),
+            Target::Error => Err(not_ours(&mirror, "it fails all I/O")),
         }
     }
 

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | the volume | `tierd-NAME` | `TIERD-VOLUME-volume` |
 //! | a member's claim on its label and metadata area | `tierd-NAME-area-K` | `TIERD-VOLUME-area-K` |
+//! | what stands in for a member that is missing | `tierd-NAME-absent-K` | `TIERD-VOLUME-absent-K` |
 //! | a move, as the volume's table names it | `tierd-NAME-move-ID` | `TIERD-VOLUME-move-ID` |
 //! | the mirror under a move | `tierd-NAME-mirror-ID` | `TIERD-VOLUME-mirror-ID` |
 //!
@@ -22,6 +23,8 @@ pub enum Device {
     Volume,
     /// A member's claim.
     Area(MemberIndex),
+    /// What stands in for a missing member: all I/O to it fails.
+    Absent(MemberIndex),
     /// A move's device: the gate that the volume's table points to.
     Move(MoveId),
     /// The mirror under a move's device.
@@ -49,6 +52,7 @@ impl Names {
         match device {
             Device::Volume => volume,
             Device::Area(index) => format!("{volume}-area-{index}"),
+            Device::Absent(index) => format!("{volume}-absent-{index}"),
             Device::Move(id) => format!("{volume}-move-{id}"),
             Device::Mirror(id) => format!("{volume}-mirror-{id}"),
         }
@@ -61,6 +65,7 @@ impl Names {
         match device {
             Device::Volume => format!("{volume}-volume"),
             Device::Area(index) => format!("{volume}-area-{index}"),
+            Device::Absent(index) => format!("{volume}-absent-{index}"),
             Device::Move(id) => format!("{volume}-move-{id}"),
             Device::Mirror(id) => format!("{volume}-mirror-{id}"),
         }
@@ -77,6 +82,8 @@ impl Names {
         }
         let device = if let Some(index) = rest.strip_prefix("-area-") {
             Device::Area(MemberIndex(index.parse().ok()?))
+        } else if let Some(index) = rest.strip_prefix("-absent-") {
+            Device::Absent(MemberIndex(index.parse().ok()?))
         } else if let Some(id) = rest.strip_prefix("-move-") {
             Device::Move(MoveId(id.parse().ok()?))
         } else if let Some(id) = rest.strip_prefix("-mirror-") {
@@ -105,6 +112,7 @@ mod tests {
         for device in [
             Device::Volume,
             Device::Area(MemberIndex(3)),
+            Device::Absent(MemberIndex(3)),
             Device::Move(MoveId(12)),
             Device::Mirror(MoveId(12)),
         ] {

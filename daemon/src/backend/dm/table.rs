@@ -70,6 +70,8 @@ pub struct Mirror {
 pub enum Target {
     /// Reads zeros, swallows writes.
     Zero,
+    /// Fails all I/O.
+    Error,
     /// Is another device, from there on.
     Linear(Place),
     /// Is two at once.
@@ -93,6 +95,7 @@ impl Segment {
     pub fn to_line(&self) -> Line {
         let (kind, parameters) = match self.target {
             Target::Zero => ("zero", String::new()),
+            Target::Error => ("error", String::new()),
             Target::Linear(place) => ("linear", place.to_string()),
             Target::Mirror(mirror) => ("mirror", mirror.to_string()),
         };
@@ -106,6 +109,7 @@ impl Segment {
         let mut words = parameters.split_whitespace();
         let target = match kind.as_str() {
             "zero" => Target::Zero,
+            "error" => Target::Error,
             "linear" => Target::Linear(parse_place(&mut words)?),
             "mirror" => Target::Mirror(parse_mirror(&mut words)?),
             _ => return None,
@@ -328,6 +332,7 @@ mod tests {
     fn what_was_written_is_read_back() {
         for target in [
             Target::Zero,
+            Target::Error,
             Target::Linear(TARGET),
             Target::Mirror(mirror()),
         ] {

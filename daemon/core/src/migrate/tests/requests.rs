@@ -3,7 +3,8 @@
 use super::{committed, last_stage};
 use crate::command::{Command, Refusal, Reply, Stage};
 use crate::event::{Event, Kept, Target};
-use crate::testing::{Shell, drops};
+use crate::policy::PolicyConfig;
+use crate::testing::{Shell, drops, state};
 use crate::units::{MemberIndex, MoveId, RequestId, VolumeRegion};
 use crate::volume::Class;
 
@@ -89,4 +90,35 @@ fn a_request_that_cannot_be_met_is_refused_and_changes_nothing() {
         shell.ask(0, 10, Target::Class(Class::Hdd)),
         Reply::Moves(Vec::new())
     );
+}
+
+#[test]
+fn nothing_is_moved_from_or_onto_a_member_that_is_missing() {
+    let absent = |index: usize| {
+        let mut state = state();
+        state.members[index].present = false;
+        let config = PolicyConfig::default();
+        Shell::new(config, state, Vec::new())
+    };
+    let fast = Target::Class(Class::Nvme);
+    let mut shell = absent(0);
+    assert!(matches!(
+        shell.ask(0, 1, fast),
+        Reply::Refused(Refusal::NoSuchTarget(_))
+    ));
+    let mut shell = absent(1);
+    assert_eq!(
+        shell.ask(3, 1, fast),
+        Reply::Refused(Refusal::Missing {
+            region: VolumeRegion(3),
+            member: MemberIndex(1)
+        })
+    );
+    // Reads of it fail, and are counted all the same.
+    for _ in 0..20 {
+        shell.sample(3, 500, 0);
+        shell.wait(10.0);
+    }
+    let adds = |command: &Command| matches!(command, Command::AddLegs(_));
+    assert!(!shell.all.iter().any(adds), "{:?}", shell.all);
 }
