@@ -5,6 +5,8 @@
 //! wait is taken away. The members are RAM disks, which serve each I/O in the call that submits
 //! it: whatever a hold waits for is in the mirrors, or is the machine's own business.
 
+use std::time::Duration;
+
 use tier_tests::guest::Inside;
 
 use crate::effort::Effort;
@@ -21,6 +23,9 @@ const VERBS: [(&str, &str); 3] = [
 /// Regions that move in one direction before they move back.
 const REGIONS: u64 = 64;
 
+/// How long the load runs without moves.
+const ALONE: Duration = Duration::from_secs(15);
+
 /// The distribution of holds.
 pub(crate) fn measure(guest: &Inside, devices: &Devices) -> String {
     let effort = Effort::rounds(8);
@@ -34,6 +39,10 @@ pub(crate) fn measure(guest: &Inside, devices: &Devices) -> String {
         length_bytes: 2 * REGIONS * REGION_BYTES,
     };
     span.fill();
+    // The same load while nothing moves: what is slow then is the machine's.
+    let load = Background::start(&span);
+    std::thread::sleep(ALONE);
+    let (iops_alone, p99_alone_us, longest_alone_us) = load.end();
     let load = Background::start(&span);
     for _round in 0..effort.rounds {
         // Every other region, so that each is an extent of its own and a move of its own.
@@ -53,7 +62,8 @@ pub(crate) fn measure(guest: &Inside, devices: &Devices) -> String {
         "{} holds for {moves} moves, under {iops:.0} random reads and writes a second: all of a hold \
          median {:.2} ms, p99 {:.2} ms, longest {:.2} ms; p99 of the wait for I/O in flight \
          {:.2} ms; **without that wait, 99 of 100 holds take at most {} ms** (goal: 2 ms). The \
-         load's own reads: p99 {:.2} ms, longest {:.1} ms.",
+         load's own reads: p99 {:.2} ms, longest {:.1} ms; while nothing moved, {iops_alone:.0} \
+         reads and writes a second, p99 {:.2} ms, longest {:.1} ms.",
         read("count"),
         read("p50_seconds") * 1e3,
         read("p99_seconds") * 1e3,
@@ -62,6 +72,8 @@ pub(crate) fn measure(guest: &Inside, devices: &Devices) -> String {
         p99_bound(&metrics, "own"),
         p99_us / 1e3,
         longest_us / 1e3,
+        p99_alone_us / 1e3,
+        longest_alone_us / 1e3,
     ))
 }
 

@@ -6,8 +6,7 @@
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tier_tests::command::run;
@@ -181,24 +180,24 @@ impl<'guest> Rig<'guest> {
 
     /// Waits until no move is live or pending. All that were asked for must have been made.
     pub(crate) fn wait_for_moves(&self) {
-        let start = Instant::now();
-        loop {
-            let list = self.ask("GET", "/v1/volumes/v/moves?history=1000", "");
-            let list: Value = serde_json::from_str(&list).expect("JSON of tierd");
+        wait_until("the moves have ended", PATIENCE, || {
+            let list = self.moves("");
             let empty = |what: &str| list[what].as_array().is_some_and(Vec::is_empty);
-            if empty("live") && empty("pending") {
-                let ended = list["history"].as_array().expect("history of moves");
-                let bad = ended.iter().find(|one| one["stage"] != "done");
-                assert!(
-                    bad.is_none(),
-                    "a move failed: {bad:?}\n{}",
-                    self.daemon().log()
-                );
-                return;
-            }
-            assert!(start.elapsed() < PATIENCE, "moves do not end: {list}");
-            sleep(Duration::from_millis(2));
-        }
+            empty("live") && empty("pending")
+        });
+        let list = self.moves("?history=1000");
+        let ended = list["history"].as_array().expect("history of moves");
+        let bad = ended.iter().find(|one| one["stage"] != "done");
+        assert!(
+            bad.is_none(),
+            "a move failed: {bad:?}\n{}",
+            self.daemon().log()
+        );
+    }
+
+    fn moves(&self, query: &str) -> Value {
+        let list = self.ask("GET", &format!("/v1/volumes/v/moves{query}"), "");
+        serde_json::from_str(&list).expect("JSON of tierd")
     }
 
     /// Waits until no more of this tier is taken than at the start: homes that were left are freed
