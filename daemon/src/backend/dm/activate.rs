@@ -104,14 +104,22 @@ impl DmBackend {
                 length,
                 target: Target::Linear(place),
             };
-            if self.own(device)?.is_some_and(|info| info.has_table) {
-                let name = self.names.name(device);
-                self.check_live(&name, &[segment])?;
-            } else {
-                self.make_live(device, &[segment], UdevRules::NodeOnly)?;
-            }
+            self.ensure_live(device, segment)?;
         }
         Ok(())
+    }
+
+    /// Makes an inner device of one segment, or adopts it. One without a table was left by a start
+    /// that died between its making and its loading.
+    fn ensure_live(&mut self, device: Device, segment: Segment) -> Result<(), BackendError> {
+        match self.own(device)? {
+            Some(info) if info.has_table => {
+                return self.check_live(&self.names.name(device), &[segment]);
+            }
+            Some(_) => self.remove(device)?,
+            None => {}
+        }
+        self.make_live(device, &[segment], UdevRules::NodeOnly)
     }
 
     /// Lets a device that fails all I/O stand in for a missing member, so that the rest of the
@@ -125,11 +133,7 @@ impl DmBackend {
             length: Sectors(data_start.0 + data.0),
             target: Target::Error,
         };
-        if self.own(device)?.is_some_and(|info| info.has_table) {
-            self.check_live(&self.names.name(device), &[segment])?;
-        } else {
-            self.make_live(device, &[segment], UdevRules::NodeOnly)?;
-        }
+        self.ensure_live(device, segment)?;
         let stand_in = MemberDevice {
             index: missing.index,
             path: self.node(device)?,
