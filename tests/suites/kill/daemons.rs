@@ -60,6 +60,7 @@ fn a_second_daemon_is_refused_and_changes_nothing() {
                 "the move is still under way"
             );
             rig.disks[to].set_speed(Speed::Full);
+            set_throttle(100);
             rig.disks[to].answer(Answers::GOOD);
             load.must_go_on(LONG);
             wait_for_moves(&daemon);
@@ -96,6 +97,7 @@ fn a_daemon_told_to_end_leaves_its_mirror_and_the_next_one_finishes_the_move() {
             );
             load.must_go_on(LONG);
             rig.disks[to].set_speed(Speed::Full);
+            set_throttle(100);
             wait_for_moves(&daemon);
             adopted_moves_are_done_unless_they_were_complete(to, &rig);
             assert!(daemon.stop().success());
@@ -136,9 +138,12 @@ fn load(seed: u64) -> Load {
 fn begin_slow_moves(rig: &Rig<'_>) -> (Device, usize) {
     let home = rig.homes()[FIRST as usize];
     let to = if home == 2 { 0 } else { 2 };
+    // Copies get a hundredth of the time (drivers/md/dm-kcopyd.c), and the member is slow besides:
+    // were it alone slow enough, a daemon's start would wait on it for as long as the copies take.
+    set_throttle(1);
     rig.disks[to].set_speed(Speed::Flash {
         latency: Duration::from_millis(1),
-        bytes_per_second: 256 << 10,
+        bytes_per_second: 16 << 20,
     });
     let ids = ask_move(FIRST, COUNT, to).unwrap();
     assert_eq!(ids.len(), 4);
@@ -148,6 +153,12 @@ fn begin_slow_moves(rig: &Rig<'_>) -> (Device, usize) {
     });
     assert!(!is_complete(&MirrorStatus::of(&mirror)));
     (mirror, to)
+}
+
+/// Percent of time that mirrors may copy.
+fn set_throttle(percent: u32) {
+    let file = "/sys/module/dm_mirror/parameters/raid1_resync_throttle";
+    std::fs::write(file, percent.to_string()).unwrap();
 }
 
 /// What the kernel holds, but for how far the copies are.
