@@ -12,6 +12,7 @@ use tier_wire::{
 use super::Manager;
 use super::error::{internal, no_volume, of_backend, of_device, to_body};
 use crate::api::control::Answer;
+use crate::backend::BackendError;
 use crate::backend::dm::DmBackend;
 use crate::stop_point;
 use crate::volume::assemble::{layout, open_areas};
@@ -25,6 +26,10 @@ const QUIET_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Between two looks whether they have.
 const QUIET_LOOK: Duration = Duration::from_millis(50);
+
+/// How often a volume that is in use is tried to be taken down, and what lies between the tries.
+const CLOSING_TRIES: u32 = 20;
+const CLOSING_PAUSE: Duration = Duration::from_millis(100);
 
 impl Manager {
     pub(super) async fn start_volume(
@@ -105,7 +110,7 @@ impl Manager {
             let _turn = crate::turn::take_within(&config, super::TURN_PATIENCE);
             let layout = layout(&members).map_err(|error| to_body(&error))?;
             let mut backend = DmBackend::new(layout).map_err(|error| of_backend(&error))?;
-            backend.deactivate().map_err(|error| of_backend(&error))
+            deactivate_when_closed(&mut backend).map_err(|error| of_backend(&error))
         });
         let down = down.await.map_err(|error| internal(&error))?;
         if down.is_err() {
@@ -296,4 +301,16 @@ pub(super) fn change(dry_run: bool, volume: Volume, notes: Vec<String>) -> Volum
         overwrites: Vec::new(),
         notes,
     }
+}
+
+/// Takes a volume down. udev looks into each block device that was just written and closed, as by
+/// unmounting it, and has it open for as long; so what is in use is tried again for a while.
+fn deactivate_when_closed(backend: &mut DmBackend) -> Result<(), BackendError> {
+    for _try in 0..CLOSING_TRIES {
+        match backend.deactivate() {
+            Err(BackendError::InUse { .. }) => std::thread::sleep(CLOSING_PAUSE),
+            other => return other,
+        }
+    }
+    backend.deactivate()
 }

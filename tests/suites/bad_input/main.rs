@@ -115,16 +115,33 @@ fn volumes(daemon: &Daemon) -> serde_json::Value {
 
 /// Makes the request, and asserts its refusal, and that nothing has changed.
 fn refuse(daemon: &Daemon, devices: &[&Path], row: &Refused) {
+    refuse_all(daemon, devices, std::slice::from_ref(row));
+}
+
+/// Makes the requests, and asserts the refusal of each, and that nothing has changed. The devices
+/// are read before and after all of them.
+fn refuse_all(daemon: &Daemon, devices: &[&Path], rows: &[Refused]) {
+    let before = contents(devices);
+    for row in rows {
+        refuse_one(daemon, row);
+    }
+    let what: Vec<_> = rows.iter().map(|row| row.arguments.join(" ")).collect();
+    assert_eq!(
+        before,
+        contents(devices),
+        "one of {what:?} changed a device"
+    );
+}
+
+fn refuse_one(daemon: &Daemon, row: &Refused) {
     let what = row.arguments.join(" ");
-    let before = (contents(devices), volumes(daemon));
+    let before = volumes(daemon);
     let (code, said) = outcome(&Programs::beside(TIERD).tierctl, &row.arguments);
     assert_eq!(code, row.exit, "{what}: {said}");
     for words in &row.says {
         assert!(said.contains(words), "{what}: no {words:?} in: {said}");
     }
-    let after = (contents(devices), volumes(daemon));
-    assert_eq!(before.0, after.0, "{what}: it changed a device");
-    assert_eq!(before.1, after.1, "{what}: it changed a volume");
+    assert_eq!(before, volumes(daemon), "{what}: it changed a volume");
 }
 
 /// An MBR with one partition of type Linux from 1 MiB on, 24 MiB long.

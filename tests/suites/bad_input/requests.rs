@@ -32,9 +32,7 @@ fn a_request_that_does_not_fit_the_volumes_is_refused_and_changes_none() {
 
 fn while_it_runs(daemon: &Daemon, [fast, slow, spare]: [&RunningDisk; 3]) {
     let rows = [about_volumes(slow, spare), about_moves()].concat();
-    for row in &rows {
-        refuse(daemon, &[fast.path(), slow.path(), spare.path()], row);
-    }
+    refuse_all(daemon, &[fast.path(), slow.path(), spare.path()], &rows);
     let moves = daemon.json(&["moves", "v", "--history"]);
     for list in ["live", "pending", "history"] {
         assert_eq!(moves[list].as_array().map(Vec::len), Some(0), "{moves}");
@@ -248,9 +246,7 @@ fn while_it_is_stopped(daemon: &Daemon, [fast, slow, spare]: [&RunningDisk; 3]) 
             ],
         ),
     ];
-    for row in &rows {
-        refuse(daemon, &devices, row);
-    }
+    refuse_all(daemon, &devices, &rows);
     let before = contents(&devices);
     daemon.must(&["volume", "destroy", "v", "--dry-run"]);
     daemon.must(&["volume", "start", "v", "--dry-run"]);
