@@ -7,7 +7,7 @@ use std::path::Path;
 use tier_tests::command::run;
 use tier_tests::disk::Disk;
 use tier_tests::guest::{Guest, Inside};
-use tier_tests::io::{assert_filled, fill, read};
+use tier_tests::io::{assert_filled, fill, flush, read};
 use tier_tests::test_name;
 use tier_tests::tierd::{Daemon, Programs, Setting};
 
@@ -120,6 +120,7 @@ fn serves_the_rest(daemon: &Daemon) {
         "{error}"
     );
     fill_region(ON_SLOW, 3);
+    flush(Path::new(VOLUME)).unwrap();
     daemon.must(&["move", "v", "--regions", "90-91", "--to", "nvme", "--wait"]);
     assert_region(ON_SLOW, 3);
     daemon.must(&["move", "v", "--regions", "90-91", "--to", "hdd", "--wait"]);
