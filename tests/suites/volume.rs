@@ -1,7 +1,9 @@
 //! A volume from creation to destruction, through the daemon and its command.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by it")]
 
+use std::fs::File;
 use std::path::Path;
+use std::time::Duration;
 
 use tier_tests::command::run;
 use tier_tests::disk::Disk;
@@ -62,6 +64,32 @@ fn a_volume_is_created_written_moved_stopped_and_started_again() {
             daemon.must(&["volume", "start", "v"]);
             println!("{}", daemon.must(&["heat", "v"]));
             println!("{}", daemon.log());
+        })
+        .run();
+}
+
+/// Whoever looks into a volume for a moment, as udev does after an unmount, does not keep it from
+/// being stopped; who has it open for longer does, and the volume is served as before.
+#[test]
+fn a_volume_that_is_open_for_a_moment_is_stopped_when_it_is_closed() {
+    Guest::uml(test_name!())
+        .phase(|guest| {
+            let fast = Disk::new(guest.file("fast.img"), 32 << 20).start();
+            let slow = Disk::new(guest.file("slow.img"), 32 << 20).start();
+            let daemon = Setting::new(guest, Programs::beside(TIERD)).run();
+            daemon.create("v", &[("nvme", fast.path()), ("hdd", slow.path())]);
+            let open = File::open("/dev/tierd/v").unwrap();
+            let why = daemon.ctl(&["volume", "stop", "v"]).unwrap_err();
+            assert!(why.contains("in use"), "{why}");
+            let moved = ["move", "v", "--regions", "0-1", "--to", "hdd", "--wait"];
+            daemon.must(&moved);
+            let closing = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_secs(1));
+                drop(open);
+            });
+            daemon.must(&["volume", "stop", "v"]);
+            closing.join().unwrap();
+            assert!(!Path::new("/dev/tierd/v").exists());
         })
         .run();
 }

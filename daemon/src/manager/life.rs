@@ -5,6 +5,7 @@ use std::time::Duration;
 use tier_core::command::{Refusal, Reply, Stage};
 use tier_core::event::Event;
 use tier_store::open::OpenOptions;
+use tier_sys::block::{Access, BlockDevice};
 use tier_wire::{
     DestroyVolume, ErrorBody, ErrorKind, StartVolume, StopVolume, Volume, VolumeChange, VolumeName,
 };
@@ -210,7 +211,9 @@ fn refuse_in_use(members: &[Found]) -> Answer<()> {
     let layout = layout(members).map_err(|error| to_body(&error))?;
     let backend = DmBackend::new(layout).map_err(|error| of_backend(&error))?;
     let path = backend.device_path().map_err(|error| of_backend(&error))?;
-    match tier_sys::block::BlockDevice::open(&path, tier_sys::block::Access::Exclusive) {
+    // Not for writing: udev looks into what was open for that when it is closed, and is then the
+    // one that has the volume open.
+    match BlockDevice::open(&path, Access::ReadOnlyExclusive) {
         Ok(_) => Ok(()),
         Err(error) => Err(of_device(&error)
             .with_device(path.display().to_string())
