@@ -137,8 +137,13 @@ pub(crate) fn move_region(store: &Store, region: u32, target: Leg) -> Commit {
     }
 }
 
-/// A region of `member` that nothing holds.
+/// A region of `member` that nothing holds, which there must be.
 pub(crate) fn free_region(store: &Store, member: u16) -> Leg {
+    some_free_region(store, member).unwrap()
+}
+
+/// A region of `member` that nothing holds, if there is one.
+pub(crate) fn some_free_region(store: &Store, member: u16) -> Option<Leg> {
     let state = store.state();
     let regions = state.members[usize::from(member)].regions;
     let held = |at: u32| {
@@ -151,7 +156,8 @@ pub(crate) fn free_region(store: &Store, member: u16) -> Leg {
             .any(|e| e.legs.iter().any(|leg| within(leg, e.count)))
             || state.retired.iter().any(|run| within(&run.leg, run.count))
     };
-    leg(member, (0..regions).find(|&at| !held(at)).unwrap())
+    let free = (0..regions).find(|&at| !held(at));
+    free.map(|at| leg(member, at))
 }
 
 pub(crate) fn generation(number: u64) -> Generation {

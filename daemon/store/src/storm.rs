@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use tier_core::units::{Generation, VolumeRegion};
 use tier_core::volume::{Class, VolumeState};
 
-use crate::fixture::{Shape, THREE, cut, free_region, move_region, open, volume};
+use crate::fixture::{Shape, THREE, cut, move_region, open, some_free_region, volume};
 use crate::store::Store;
 use crate::testing::{Fate, Fault, MemoryDisk, Operation, Power};
 
@@ -77,7 +77,11 @@ fn run(disks: &[Arc<MemoryDisk>], store: &mut Store, session: &Session, promise:
                 if store.map().extent_at(VolumeRegion(*region)).is_none() {
                     continue;
                 }
-                let commit = move_region(store, *region, free_region(store, *member));
+                // A long run of moves to one member fills it.
+                let Some(target) = some_free_region(store, *member) else {
+                    continue;
+                };
+                let commit = move_region(store, *region, target);
                 let mut map = store.map().clone();
                 map.apply(&map.plan(store.generation(), &commit).unwrap());
                 let after = VolumeState {

@@ -68,8 +68,7 @@ fn make_whole(rig: &Rig<'_>, load: &Load, by: By, first: u32, count: u32) {
             load.must_go_on(SOON);
             wait_for_moves(&daemon);
             rig.assert_all_linear();
-            let to = (rig.homes()[first as usize] + 1) % 3;
-            assert!(!ask_move(first, count, to).unwrap().is_empty());
+            let to = move_away(rig, first, count);
             wait_for_moves(&daemon);
             assert!(daemon.stop().success());
             let homes = &rig.homes()[first as usize..(first + count) as usize];
@@ -78,4 +77,22 @@ fn make_whole(rig: &Rig<'_>, load: &Load, by: By, first: u32, count: u32) {
     }
     rig.assert_all_linear();
     rig.assert_checked();
+}
+
+/// Asks for a move of these regions to one of the other members. Gives the member: what moved
+/// before may have filled one, and not both.
+fn move_away(rig: &Rig<'_>, first: u32, count: u32) -> usize {
+    let home = rig.homes()[first as usize];
+    let others = [(home + 1) % 3, (home + 2) % 3];
+    let mut refused = Vec::new();
+    for to in others {
+        match ask_move(first, count, to) {
+            Ok(ids) => {
+                assert!(!ids.is_empty());
+                return to;
+            }
+            Err(why) => refused.push(why),
+        }
+    }
+    panic!("{refused:?}")
 }
