@@ -2,7 +2,7 @@
 //! and with a leg failing while it is dead.
 //!
 //! Each kill happens under a load that knows what every block must hold and tolerates no error.
-//! `TIER_KILL_SEED=N` repeats the random moments of a run (the seed is printed),
+//! `TIER_KILL_SEED=N` chooses other random moments than 1 does,
 //! `TIER_KILL_DEATHS=N` asks for more of them than twenty.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by it")]
 #![allow(
