@@ -57,12 +57,12 @@ fn the_units_are_clean() {
         assert!(Path::new(&unit).exists(), "{unit}");
         unit
     });
-    // It wants a folder to work in, and /tmp is read-only here if the repository lies below it.
+    // It works in a folder below /tmp, which is read-only here if the repository lies there.
     let verify = format!(
-        "TMPDIR=/run systemd-analyze verify {} 2>&1",
+        "mount -t tmpfs tmpfs /tmp && systemd-analyze verify {} 2>&1",
         units.join(" ")
     );
-    assert_eq!(run("sh", &["-c", &verify]), "");
+    assert_eq!(run("unshare", &["--mount", "sh", "-c", &verify]), "");
     for unit in ["tierd", "tierd-activate"] {
         assert_eq!(systemctl(&["is-enabled", unit]), "enabled");
     }
