@@ -14,8 +14,9 @@ use crate::volume::{Class, Extent, Leg, Retired};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", content = "arguments", rename_all = "snake_case")]
 pub enum Command {
-    /// Begin mirroring these extents, all in one hold of the volume. Answered by
-    /// `Event::LegsAdded` or `Event::AddLegsFailed`.
+    /// Begin mirroring these extents, with one hold of the volume for all. Answered by
+    /// `Event::AddLegsFailed`; or by `Event::LegsAdded` or `Event::CopyNotBegun`, or both, for
+    /// disjoint sets of moves.
     AddLegs(Vec<AddLeg>),
     /// Make what was copied to the targets of these moves durable: `fdatasync` on each target's
     /// block device, its result checked (rule 3). Answered by `Event::TargetsFlushed` or

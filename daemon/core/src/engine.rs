@@ -125,6 +125,11 @@ impl Engine {
             }
             Event::LegsAdded { ids } => migrate.legs_added(&ids),
             Event::AddLegsFailed { ids, error } => migrate.add_legs_failed(&ids, &error, now),
+            Event::CopyNotBegun {
+                id,
+                may_copy,
+                error,
+            } => migrate.copy_not_begun(id, may_copy, &error),
             Event::LegState { id, state } => migrate.leg_state(id, state),
             Event::TargetsFlushed { ids } => migrate.targets_flushed(&ids),
             Event::FlushFailed { ids, error } => migrate.flush_failed(&ids, &error),

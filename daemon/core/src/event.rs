@@ -67,6 +67,17 @@ pub enum Event {
         /// Why, for people.
         error: String,
     },
+    /// One move of `Command::AddLegs` did not begin to copy: its device is in the volume's table,
+    /// linear on the source.
+    CopyNotBegun {
+        /// Which move.
+        id: MoveId,
+        /// Whether its mirror may be copying all the same, unreachable: the target must not be
+        /// used then.
+        may_copy: bool,
+        /// Why, for people.
+        error: String,
+    },
     /// How a live mirror stands (a device event, or the regular look).
     LegState {
         /// Which move.

@@ -13,7 +13,7 @@ use tier_core::volume::{Extent, Leg};
 
 use super::dm::adds;
 use super::dm::map::{Home, VolumeMap};
-use super::{Backend, BackendError, DropOutcome, Hold, KernelMap, Layout, LegState};
+use super::{Added, Backend, BackendError, DropOutcome, Hold, KernelMap, Layout, LegState};
 
 /// Why a fake read or write did not succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -300,7 +300,7 @@ impl Backend for FakeBackend {
         })
     }
 
-    fn add_legs(&mut self, adds: &[AddLeg]) -> Result<Hold, BackendError> {
+    fn add_legs(&mut self, adds: &[AddLeg]) -> Result<Added, BackendError> {
         adds::check(&self.layout, &self.map, self.used(), adds)?;
         if let Some(add) = adds.iter().find(|add| self.moves.contains_key(&add.id)) {
             return Err(BackendError::Foreign {
@@ -327,10 +327,16 @@ impl Backend for FakeBackend {
             };
             self.moves.insert(add.id, made);
         }
-        Ok(Hold {
+        let hold = Hold {
             moves: u32::try_from(adds.len()).unwrap_or(u32::MAX),
             ..Hold::default()
-        })
+        };
+        let begun = Hold {
+            moves: 1,
+            ..Hold::default()
+        };
+        let copies = adds.iter().map(|add| (add.id, Ok(begun))).collect();
+        Ok(Added { hold, copies })
     }
 
     fn leg_state(&mut self, id: MoveId) -> Result<LegState, BackendError> {

@@ -42,6 +42,16 @@ pub struct KernelMap {
     pub moves: Vec<AdoptedMove>,
 }
 
+/// How `add_legs` went.
+#[derive(Debug, Default)]
+pub struct Added {
+    /// The hold of the volume, which all moves shared.
+    pub hold: Hold,
+    /// For each move, in the order of the request, the hold of its own device in which its copy
+    /// began; or why it did not begin. Such a move's device is linear on the source.
+    pub copies: Vec<(MoveId, Result<Hold, BackendError>)>,
+}
+
 /// How `drop_leg` went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropOutcome {
@@ -65,8 +75,10 @@ pub trait Backend: Send {
     /// Reads the kernel's tables of the running volume.
     fn read_back(&mut self) -> Result<KernelMap, BackendError>;
 
-    /// Puts each of these runs behind a mirror of its own, all in one hold of the volume.
-    fn add_legs(&mut self, adds: &[AddLeg]) -> Result<Hold, BackendError>;
+    /// Puts each of these runs behind a device of its own, all in one hold of the volume; then has
+    /// each of these devices mirror, in a hold of that device alone. An error means that nothing
+    /// of it is in the volume's table.
+    fn add_legs(&mut self, adds: &[AddLeg]) -> Result<Added, BackendError>;
 
     /// How a move's device stands.
     fn leg_state(&mut self, id: MoveId) -> Result<LegState, BackendError>;

@@ -123,12 +123,9 @@ impl Worker {
     fn add_legs(&mut self, adds: &[AddLeg]) {
         let ids: Vec<MoveId> = adds.iter().map(|add| add.id).collect();
         match self.backend.add_legs(adds) {
-            Ok(hold) => {
-                self.tell(Told::Held("add_legs", hold));
-                self.event(Event::LegsAdded { ids: ids.clone() });
-                for id in ids {
-                    self.look(id);
-                }
+            Ok(added) => {
+                self.tell(Told::Held("add_legs", added.hold));
+                self.tell_of_copies(added.copies);
             }
             Err(error) => {
                 self.tell(Told::HoldFailed);
@@ -137,6 +134,32 @@ impl Worker {
                     error: error.to_string(),
                 });
             }
+        }
+    }
+
+    fn tell_of_copies(&mut self, copies: Vec<(MoveId, Result<Hold, BackendError>)>) {
+        let mut begun = Vec::with_capacity(copies.len());
+        for (id, copy) in copies {
+            match copy {
+                Ok(hold) => {
+                    self.tell(Told::Held("begin_copy", hold));
+                    begun.push(id);
+                }
+                Err(error) => {
+                    self.tell(Told::HoldFailed);
+                    self.event(Event::CopyNotBegun {
+                        id,
+                        may_copy: matches!(error, BackendError::StillCopies { .. }),
+                        error: error.to_string(),
+                    });
+                }
+            }
+        }
+        if !begun.is_empty() {
+            self.event(Event::LegsAdded { ids: begun.clone() });
+        }
+        for id in begun {
+            self.look(id);
         }
     }
 

@@ -15,8 +15,9 @@ use crate::page::Table;
 use crate::rig::{Devices, REGION_BYTES, Rig, VOLUME, segments};
 
 /// The verbs of the backend that hold something, and what they hold.
-const VERBS: [(&str, &str); 3] = [
+const VERBS: [(&str, &str); 4] = [
     ("add_legs", "add legs: the volume"),
+    ("begin_copy", "begin a copy: one extent"),
     ("set_map", "fold: the volume"),
     ("drop_leg", "drop a leg: one extent"),
 ];

@@ -50,7 +50,7 @@ fn a_live_mirror_is_adopted_without_copying_again() {
     Guest::uml(test_name!())
         .phase(|guest| {
             let mut rig = Rig::start(guest);
-            rig.backend.add_legs(&[an_add()]).unwrap();
+            rig.add(&[an_add()]);
             rig.wait_until_complete(MoveId(1));
             slow_down(&rig.disks[0]);
             let adopted = rig.another().activate(&extents()).unwrap();

@@ -20,7 +20,7 @@ fn without_handle_errors_a_failed_write_is_acknowledged_and_lost_with_the_source
                 without_handle_errors: true,
                 ..Canary::default()
             });
-            rig.backend.add_legs(&[an_add()]).unwrap();
+            rig.add(&[an_add()]);
             rig.wait_until_complete(MoveId(1));
             rig.disks[1].answer(Answers {
                 write: Answer::Fail,
@@ -50,7 +50,7 @@ fn nosync_outside_a_checked_hold_believes_legs_that_differ() {
                 nosync: true,
                 ..Canary::default()
             });
-            rig.backend.add_legs(&[an_add()]).unwrap();
+            rig.add(&[an_add()]);
             assert!(rig.state(MoveId(1)).is_complete(), "it says so");
             rig.backend.drop_leg(finish(&an_add())).unwrap();
             rig.backend.set_map(&[MoveId(1)]).unwrap();
@@ -69,7 +69,7 @@ fn a_live_mirror_that_is_loaded_again_copies_from_the_start() {
     Guest::uml(test_name!())
         .phase(|guest| {
             let mut rig = Rig::start(guest);
-            rig.backend.add_legs(&[an_add()]).unwrap();
+            rig.add(&[an_add()]);
             rig.wait_until_complete(MoveId(1));
             slow_down(&rig.disks[0]);
             rig.backend.reload_live_mirror(MoveId(1)).unwrap();

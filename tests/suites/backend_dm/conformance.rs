@@ -70,22 +70,9 @@ fn transcript(subject: &mut dyn Subject) -> Vec<String> {
         subject.write(region, u8::try_from(region).unwrap() + 1);
     }
     let adds = [an_add(), add(2, 9, 2, leg(1, 1), leg(0, 8))];
-    said.push(answer(
-        subject.backend().add_legs(&adds).map(|hold| hold.moves),
-    ));
-    said.push(answer(
-        subject
-            .backend()
-            .add_legs(&[an_add()])
-            .map(|hold| hold.moves),
-    ));
-    said.push(answer(subject.backend().add_legs(&[add(
-        3,
-        0,
-        1,
-        leg(0, 0),
-        leg(1, 10),
-    )])));
+    said.push(added(subject, &adds));
+    said.push(added(subject, &[an_add()]));
+    said.push(added(subject, &[add(3, 0, 1, leg(0, 0), leg(1, 10))]));
     said.push(answer(
         subject
             .backend()
@@ -129,6 +116,15 @@ fn answer<T: std::fmt::Debug>(answer: Result<T, BackendError>) -> String {
             .take_while(|c| c.is_alphanumeric())
             .collect(),
     }
+}
+
+fn added(subject: &mut dyn Subject, adds: &[AddLeg]) -> String {
+    let added = subject.backend().add_legs(adds);
+    answer(added.map(|added| {
+        let copies = added.copies.into_iter();
+        let begun = copies.map(|(id, copy)| (id, answer(copy.map(|hold| hold.moves))));
+        (added.hold.moves, begun.collect::<Vec<_>>())
+    }))
 }
 
 fn outcome(subject: &mut dyn Subject, drop: DropLeg) -> String {

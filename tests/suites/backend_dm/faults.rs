@@ -20,7 +20,7 @@ const WRITES_FAIL: Answers = Answers {
 
 /// A complete mirror whose target fails writes, and a write that is parked because of it.
 fn parked_by_target(rig: &mut Rig) -> Pending<Result<(), tier_sys::block::BlockError>> {
-    rig.backend.add_legs(&[an_add()]).unwrap();
+    rig.add(&[an_add()]);
     rig.wait_until_complete(MoveId(1));
     rig.disks[1].answer(WRITES_FAIL);
     let path = rig.path();
@@ -67,7 +67,7 @@ fn a_source_that_died_after_the_copy_is_left_for_the_target() {
         .phase(|guest| {
             let mut rig = Rig::start(guest);
             fill(&rig.path(), region_offset(2), 3 << 20, 3).unwrap();
-            rig.backend.add_legs(&[an_add()]).unwrap();
+            rig.add(&[an_add()]);
             rig.wait_until_complete(MoveId(1));
             rig.disks[0].answer(Answers::GONE);
             let path = rig.path();
@@ -97,7 +97,7 @@ fn one_bad_block_in_the_source_spoils_no_target_and_undoing_frees_the_rest() {
             fill(&rig.path(), region_offset(2), 3 << 20, 3).unwrap();
             let bad = leg_offset(leg(0, 3)) + 65536;
             rig.disks[0].spoil(bad, 4096, Spoil::ForEver);
-            rig.backend.add_legs(&[an_add()]).unwrap();
+            rig.add(&[an_add()]);
             wait_until("the copy has failed", LONG, || {
                 !rig.state(MoveId(1)).source_alive
             });
@@ -157,11 +157,11 @@ fn settle_turns_healthy_mirrors_into_their_recorded_homes() {
         .phase(|guest| {
             let mut rig = Rig::start(guest);
             fill(&rig.path(), region_offset(2), 3 << 20, 3).unwrap();
-            rig.backend.add_legs(&[an_add()]).unwrap();
+            rig.add(&[an_add()]);
             rig.wait_until_complete(MoveId(1));
             slow_down(&rig.disks[0]);
             let second = add(2, 5, 2, leg(0, 5), leg(1, 12));
-            rig.backend.add_legs(&[second]).unwrap();
+            rig.add(&[second]);
             let record = [
                 extent(0, 2, leg(0, 0)),
                 extent(2, 3, leg(1, 9)),

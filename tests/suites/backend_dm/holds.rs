@@ -86,7 +86,7 @@ fn a_hold_cut_by_a_death_is_mended_with_the_old_table() {
     Guest::uml(test_name!())
         .phase(|guest| {
             let mut rig = Rig::start(guest);
-            rig.backend.add_legs(&[an_add()]).unwrap();
+            rig.add(&[an_add()]);
             rig.wait_until_complete(MoveId(1));
             let before = rig.backend.read_back().unwrap();
             for held in ["tierd-test-move-1", "tierd-test"] {

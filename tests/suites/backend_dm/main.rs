@@ -82,13 +82,40 @@ impl Rig {
         });
     }
 
+    /// Begins these moves.
+    fn add(&mut self, adds: &[AddLeg]) {
+        add_all(&mut self.backend, adds);
+    }
+
     /// Moves a run all the way, as the engine orders it.
     fn run_move(&mut self, add: AddLeg) {
-        self.backend.add_legs(&[add]).unwrap();
+        self.add(&[add]);
         self.wait_until_complete(add.id);
         let outcome = self.backend.drop_leg(finish(&add)).unwrap();
         assert!(matches!(outcome, DropOutcome::Dropped(_)), "{outcome:?}");
         self.backend.set_map(&[add.id]).unwrap();
+    }
+}
+
+/// Adds these legs. Holds that time out on a busy machine are tried again.
+fn add_all(backend: &mut DmBackend, adds: &[AddLeg]) {
+    let mut left = adds.to_vec();
+    while !left.is_empty() {
+        let added = match backend.add_legs(&left) {
+            Ok(added) => added,
+            Err(error) if error.is_transient() => continue,
+            Err(error) => panic!("{error}"),
+        };
+        let late = added.copies.into_iter().filter_map(|(id, copy)| {
+            let error = copy.err()?;
+            assert!(error.is_transient(), "{error}");
+            Some(id)
+        });
+        let late: Vec<MoveId> = late.collect();
+        while let Err(error) = backend.set_map(&late) {
+            assert!(error.is_transient(), "{error}");
+        }
+        left.retain(|add| late.contains(&add.id));
     }
 }
 

@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use tier_core::event::AdoptedStage;
 use tier_tests::disk::Speed;
 use tier_tests::guest::Guest;
 use tier_tests::io::{assert_filled, fill, read};
 use tier_tests::test_name;
 use tierd::backend::BackendError;
+use tierd::backend::dm::canary::Canary;
 use tierd::backend::dm::events::DmEvents;
 
 use super::*;
@@ -45,6 +47,51 @@ fn a_move_takes_its_data_along_and_leaves_a_coalesced_table() {
 }
 
 #[test]
+fn a_copy_that_cannot_begin_leaves_its_run_on_the_source_and_the_others_copying() {
+    Guest::uml(test_name!())
+        .phase(|guest| {
+            let mut rig = Rig::start(guest);
+            let path = rig.path();
+            fill(&path, region_offset(2), 3 << 20, 1).unwrap();
+            let other = add(2, 9, 2, leg(1, 1), leg(0, 8));
+            rig.add(&[other]);
+            rig.backend.set_canary(Canary {
+                start_fails: true,
+                ..Canary::default()
+            });
+            let added = rig.backend.add_legs(&[an_add()]).unwrap();
+            let [(MoveId(1), Err(error))] = added.copies.as_slice() else {
+                panic!("{added:?}")
+            };
+            assert!(
+                error.to_string().contains("start tierd-test-mirror-1-not"),
+                "{error}"
+            );
+            fill(&path, region_offset(3), 4096, 7).expect("it is not held");
+            let found = rig.backend.read_back().unwrap().moves;
+            let stages: Vec<_> = found.iter().map(|one| (one.id, one.stage)).collect();
+            assert!(
+                matches!(
+                    stages.as_slice(),
+                    [
+                        (MoveId(1), AdoptedStage::Linear(home)),
+                        (MoveId(2), AdoptedStage::Mirror(_)),
+                    ] if *home == an_add().source
+                ),
+                "{stages:?}"
+            );
+            assert_eq!(ours(), 6, "the mirror that did not start is gone");
+            rig.backend.set_map(&[MoveId(1)]).unwrap();
+            rig.backend.set_canary(Canary::default());
+            rig.run_move(add(3, 2, 3, leg(0, 2), leg(1, 9)));
+            assert_filled(&path, region_offset(2), 1 << 20, 1);
+            assert_filled(&path, region_offset(3), 4096, 7);
+            rig.wait_until_complete(MoveId(2));
+        })
+        .run();
+}
+
+#[test]
 fn a_write_during_the_copy_is_on_the_target_after_it() {
     Guest::uml(test_name!())
         .phase(|guest| {
@@ -52,7 +99,7 @@ fn a_write_during_the_copy_is_on_the_target_after_it() {
             let path = rig.path();
             fill(&path, region_offset(2), 3 << 20, 1).unwrap();
             slow_down(&rig.disks[0]);
-            rig.backend.add_legs(&[an_add()]).unwrap();
+            rig.add(&[an_add()]);
             assert!(!rig.state(MoveId(1)).is_complete());
             for region in 2..5 {
                 fill(&path, region_offset(region) + 8192, 4096, 9).unwrap();
@@ -75,7 +122,7 @@ fn an_incomplete_mirror_refuses_to_be_finished_and_goes_on_copying() {
         .phase(|guest| {
             let mut rig = Rig::start(guest);
             slow_down(&rig.disks[0]);
-            rig.backend.add_legs(&[an_add()]).unwrap();
+            rig.add(&[an_add()]);
             let outcome = rig.backend.drop_leg(finish(&an_add())).unwrap();
             let DropOutcome::Refused(state) = outcome else {
                 panic!("{outcome:?}")
@@ -97,7 +144,7 @@ fn an_undone_move_stops_writing_to_its_target_at_once() {
             let path = rig.path();
             fill(&path, region_offset(2), 3 << 20, 5).unwrap();
             slow_down(&rig.disks[0]);
-            rig.backend.add_legs(&[an_add()]).unwrap();
+            rig.add(&[an_add()]);
             rig.backend.drop_leg(undo(&an_add())).unwrap();
             rig.disks[0].set_speed(Speed::Full);
             let target = rig.disks[1].path();
@@ -122,7 +169,7 @@ fn a_mirror_that_something_has_open_is_made_harmless_and_removed_when_closed() {
             let mut rig = Rig::start(guest);
             fill(&rig.path(), region_offset(2), 3 << 20, 5).unwrap();
             slow_down(&rig.disks[0]);
-            rig.backend.add_legs(&[an_add()]).unwrap();
+            rig.add(&[an_add()]);
             let columns = [
                 "info",
                 "-c",
@@ -175,10 +222,7 @@ fn moves_churn_under_a_verifying_load_and_nothing_is_lost() {
                     })
                     .collect();
                 at = (at + 1) % REGIONS;
-                // A hold that times out on a busy machine is given up, and tried again.
-                while let Err(error) = rig.backend.add_legs(&adds) {
-                    assert!(error.is_transient(), "{error}");
-                }
+                rig.add(&adds);
                 for add in &adds {
                     rig.wait_until_complete(add.id);
                     let outcome = rig.backend.drop_leg(finish(add)).unwrap();
@@ -238,7 +282,7 @@ fn what_contradicts_the_kernel_is_refused_and_changes_nothing() {
             assert!(matches!(none, BackendError::NoSuchMove(MoveId(5))));
             let none = rig.backend.set_map(&[MoveId(5)]).unwrap_err();
             assert!(matches!(none, BackendError::NoSuchMove(MoveId(5))));
-            rig.backend.add_legs(&[an_add()]).unwrap();
+            rig.add(&[an_add()]);
             let still = rig.backend.set_map(&[MoveId(1)]).unwrap_err();
             assert!(matches!(still, BackendError::StillMirrors(MoveId(1))));
         })
@@ -252,11 +296,11 @@ fn a_completed_copy_is_an_event() {
             let mut rig = Rig::start(guest);
             let mut events = DmEvents::new(rig.backend.layout()).unwrap();
             assert_eq!(events.changed().unwrap(), []);
-            rig.backend.add_legs(&[an_add()]).unwrap();
+            rig.add(&[an_add()]);
             assert_eq!(events.changed().unwrap(), [MoveId(1)], "it has appeared");
             slow_down(&rig.disks[0]);
             let other = add(2, 0, 2, leg(0, 0), leg(1, 12));
-            rig.backend.add_legs(&[other]).unwrap();
+            rig.add(&[other]);
             rig.disks[0].set_speed(Speed::Full);
             events.changed().unwrap();
             rig.wait_until_complete(MoveId(2));

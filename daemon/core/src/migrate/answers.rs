@@ -35,6 +35,18 @@ impl Migrate {
         }
     }
 
+    pub(crate) fn copy_not_begun(&mut self, id: MoveId, may_copy: bool, error: &str) {
+        match self.live.get_mut(&id) {
+            Some(one) if one.waits == Waits::Add => {
+                one.waits = Waits::Nothing;
+                one.device = Device::Linear(Kept::Source);
+                one.target_failed |= may_copy;
+                one.fail(&format!("its copy could not be begun: {error}"));
+            }
+            _ => self.unexpected(id, "a copy did not begin"),
+        }
+    }
+
     /// A look at a mirror. One that comes late, for a move that is over or swapped, tells nothing.
     pub(crate) fn leg_state(&mut self, id: MoveId, state: MirrorState) {
         let Some(one) = self.live.get_mut(&id) else {

@@ -307,13 +307,16 @@ impl Kernel {
             target_alive: true,
             parked: Vec::new(),
         };
-        let before = self.moves.insert(
-            add.id,
-            Moved {
-                add,
-                device: Device::Mirror(mirror),
-            },
-        );
+        self.insert(add, Device::Mirror(mirror));
+    }
+
+    /// The move's device is there, and its mirror could not be put beneath it.
+    pub(super) fn add_without_copy(&mut self, add: AddLeg) {
+        self.insert(add, Device::Linear(add.source));
+    }
+
+    fn insert(&mut self, add: AddLeg, device: Device) {
+        let before = self.moves.insert(add.id, Moved { add, device });
         assert!(before.is_none(), "{add:?}: the number is taken");
     }
 

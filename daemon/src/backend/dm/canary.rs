@@ -11,13 +11,16 @@ use crate::backend::BackendError;
 #[cfg(not(debug_assertions))]
 compile_error!("the feature `canary` builds mistakes that lose data; it is for tests alone");
 
-/// Mistakes to make in the mirrors that are made from now on.
+/// What to do wrong with the mirrors that are made from now on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Canary {
     /// Leave `handle_errors` out: a write that failed on the target is acknowledged (rule 2).
     pub without_handle_errors: bool,
     /// Begin with `nosync`, outside a checked hold: legs that differ are believed equal (rule 5).
     pub nosync: bool,
+    /// Start a mirror that is not there, which the kernel refuses: nothing else makes it refuse at
+    /// that point, and winding back from there must be seen.
+    pub start_fails: bool,
 }
 
 impl Canary {
@@ -26,6 +29,14 @@ impl Canary {
             handle_errors: mirror.handle_errors && !self.without_handle_errors,
             nosync: mirror.nosync || self.nosync,
             ..mirror
+        }
+    }
+
+    pub(super) fn misname(self, mirror: String) -> String {
+        if self.start_fails {
+            mirror + "-not"
+        } else {
+            mirror
         }
     }
 }

@@ -30,36 +30,54 @@ pub(crate) enum GateSwap {
     Incomplete(MirrorState),
 }
 
+/// A hold that has begun.
+struct Held {
+    start: Instant,
+    drain: Duration,
+}
+
+impl Held {
+    /// To be called when the device runs again.
+    fn ended(self) -> Hold {
+        Hold {
+            total: self.start.elapsed(),
+            drain: self.drain,
+            moves: 1,
+        }
+    }
+}
+
 impl Control {
-    /// Holds `device`, whose next table is loaded, starts the `inner` devices (whose first tables
-    /// are loaded) while nothing can reach them, and swaps.
-    ///
-    /// On an error `device` runs on its old table with none loaded; the caller removes `inner`.
-    pub(crate) fn swap_held(
+    /// Holds the volume, whose next table is loaded, and swaps. On an error it runs on its old
+    /// table with none loaded.
+    pub(crate) fn swap_volume(
         &mut self,
-        device: &str,
+        volume: &str,
         rules: UdevRules,
-        inner: &[String],
         limit: Duration,
     ) -> Result<Hold, BackendError> {
-        let deadline = self.deadline(device)?;
-        let start = Instant::now();
-        if let Err(source) = self.suspend_within(device, &deadline, limit) {
-            return Err(self.not_held(device, limit, source));
-        }
-        let drain = start.elapsed();
+        let held = self.hold(volume, limit)?;
         stop_point::reach("hold:volume");
-        for name in inner {
-            if let Err(source) = self.calls.resume(name, UdevRules::NodeOnly) {
-                return Err(self.let_go(device, rules, ("start", name, source)));
-            }
+        self.swap_in(volume, rules)?;
+        Ok(held.ended())
+    }
+
+    /// Holds a gate, whose next table leads to `mirror`; starts that mirror, whose first table is
+    /// loaded, while nothing can reach it; and swaps. On an error the gate runs on its old table
+    /// with none loaded, and the caller removes the mirror.
+    pub(crate) fn start_mirror(
+        &mut self,
+        gate: &str,
+        mirror: &str,
+        limit: Duration,
+    ) -> Result<Hold, BackendError> {
+        let held = self.hold(gate, limit)?;
+        stop_point::reach("hold:start");
+        if let Err(source) = self.calls.resume(mirror, UdevRules::NodeOnly) {
+            return Err(self.let_go(gate, UdevRules::NodeOnly, ("start", mirror, source)));
         }
-        self.swap_in(device, rules)?;
-        Ok(Hold {
-            total: start.elapsed(),
-            drain,
-            moves: 1,
-        })
+        self.swap_in(gate, UdevRules::NodeOnly)?;
+        Ok(held.ended())
     }
 
     /// Holds a gate, whose next table is loaded, and swaps; with `complete`, only if the mirror of
@@ -70,12 +88,7 @@ impl Control {
         complete: Option<&str>,
         limit: Duration,
     ) -> Result<GateSwap, BackendError> {
-        let deadline = self.deadline(gate)?;
-        let start = Instant::now();
-        if let Err(source) = self.suspend_within(gate, &deadline, limit) {
-            return Err(self.not_held(gate, limit, source));
-        }
-        let drain = start.elapsed();
+        let held = self.hold(gate, limit)?;
         stop_point::reach("hold:gate");
         if let Some(mirror) = complete {
             match self.state_in_hold(mirror) {
@@ -92,11 +105,7 @@ impl Control {
             }
         }
         self.swap_in(gate, UdevRules::NodeOnly)?;
-        Ok(GateSwap::Swapped(Hold {
-            total: start.elapsed(),
-            drain,
-            moves: 1,
-        }))
+        Ok(GateSwap::Swapped(held.ended()))
     }
 
     /// Swaps the table of a mirror that has lost a leg, whose next table is loaded. Its parked
@@ -115,6 +124,20 @@ impl Control {
             return Err(self.clear_after(mirror, failed("suspend", mirror, source)));
         }
         self.swap_in(mirror, UdevRules::NodeOnly)
+    }
+
+    /// Suspends `device`, unless I/O in flight lasts longer than `limit`. On an error it runs on,
+    /// with no table loaded.
+    fn hold(&mut self, device: &str, limit: Duration) -> Result<Held, BackendError> {
+        let deadline = self.deadline(device)?;
+        let start = Instant::now();
+        match self.suspend_within(device, &deadline, limit) {
+            Ok(()) => Ok(Held {
+                start,
+                drain: start.elapsed(),
+            }),
+            Err(source) => Err(self.not_held(device, limit, source)),
+        }
     }
 
     /// The timer for a hold of `device`; without one the loaded table is thrown away.

@@ -9,15 +9,16 @@
 //! tierd-NAME-mirror-7   zeros, then mirror of source and target
 //! ```
 //!
-//! The gate is what is held when a leg is dropped: see [`hold`] for why the mirror itself must not
-//! be. When the gate is linear on a leg, the mirror is removed; when the volume's table points to
-//! the leg itself, so is the gate.
+//! A gate begins and ends linear on a leg. The volume is held only to lead I/O through gates, or
+//! past them: to start a device takes some tenths of a millisecond, and while the volume is held
+//! all of its I/O waits. The mirror is swapped in and out beneath the gate, while the gate alone is
+//! held: see [`hold`] for why the mirror itself must not be.
 //!
 //! Invariants:
 //! - A verb that fails leaves the kernel as it was ([`BackendError::Stuck`] says where it could
 //!   not).
 //! - Mirrors always have `handle_errors` and never `nosync`, and start inside the hold that puts
-//!   the volume's I/O behind them: what was written before would be missing on the target.
+//!   their gate's I/O behind them: what was written before would be missing on the target.
 //! - The kernel is the only memory: each verb reads the tables it is about to change.
 //! - Nothing is removed on drop.
 
@@ -53,7 +54,7 @@ use self::hold::GateSwap;
 use self::map::{Home, VolumeMap, leg_at};
 use self::names::{Device, Names};
 use self::table::{Mirror, Place, Segment, Target, after_lead_in, difference};
-use super::{Backend, BackendError, DropOutcome, Hold, KernelMap, Layout, LegState};
+use super::{Added, Backend, BackendError, DropOutcome, Hold, KernelMap, Layout, LegState};
 
 pub use self::activate::{Activated, Activation, Missing};
 pub use self::settle::{NeedsCommit, Settled};
@@ -302,9 +303,9 @@ impl Backend for DmBackend {
         self.read_map()
     }
 
-    fn add_legs(&mut self, adds: &[AddLeg]) -> Result<Hold, BackendError> {
+    fn add_legs(&mut self, adds: &[AddLeg]) -> Result<Added, BackendError> {
         if adds.is_empty() {
-            return Ok(Hold::default());
+            return Ok(Added::default());
         }
         let mut moves = self.moves()?;
         let mut map = self.volume_map(&moves)?;
@@ -314,27 +315,26 @@ impl Backend for DmBackend {
         for add in adds {
             map.set(add.first, add.count, Home::Move(add.id));
         }
-        // The mirror below is started before the gate above it.
-        let inner: Vec<String> = adds
-            .iter()
-            .flat_map(|add| [Device::Mirror(add.id), Device::Move(add.id)])
-            .map(|device| self.names.name(device))
-            .collect();
         let volume = self.names.name(Device::Volume);
         let swapped = map
             .to_table(&self.layout, &moves)
             .and_then(|table| self.control.load(&volume, &table))
             .and_then(|()| {
                 self.control
-                    .swap_held(&volume, UdevRules::Swapped, &inner, self.hold_limit)
+                    .swap_volume(&volume, UdevRules::Swapped, self.hold_limit)
             });
-        match swapped {
-            Ok(hold) => Ok(Hold {
+        let hold = match swapped {
+            Ok(hold) => Hold {
                 moves: count(adds.len()),
                 ..hold
-            }),
-            Err(first) => Err(self.unmake(adds, first)),
-        }
+            },
+            Err(first) => return Err(self.unmake(adds, first)),
+        };
+        let copies = adds
+            .iter()
+            .map(|add| (add.id, self.begin_copy(add)))
+            .collect();
+        Ok(Added { hold, copies })
     }
 
     fn leg_state(&mut self, id: MoveId) -> Result<LegState, BackendError> {
@@ -394,7 +394,7 @@ impl Backend for DmBackend {
         self.control.load(&volume, &table)?;
         let hold = self
             .control
-            .swap_held(&volume, UdevRules::Swapped, &[], self.hold_limit)?;
+            .swap_volume(&volume, UdevRules::Swapped, self.hold_limit)?;
         self.check_live(&volume, &table)?;
         for id in fold {
             self.remove_folded(*id);

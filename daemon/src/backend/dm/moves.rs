@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use tier_core::command::{AddLeg, DropLeg};
 use tier_core::units::{MoveId, Sectors};
 use tier_sys::block::DeviceNumber;
+use tier_sys::dm::UdevRules;
 
 use super::hold::GateSwap;
 use super::map::{leg_at, place_of};
@@ -16,10 +17,11 @@ use super::table::{
     LEAD_IN, Mirror, Place, Segment, Target, after_lead_in, behind_lead_in, chunk_for,
 };
 use super::{DmBackend, not_ours};
-use crate::backend::{BackendError, DropOutcome};
+use crate::backend::{BackendError, DropOutcome, Hold};
 
 impl DmBackend {
-    /// Makes a move's two devices, each with its first table loaded and not yet live.
+    /// Makes a move's two devices: the mirror with its table loaded and not yet live, and the gate
+    /// live and linear on the source.
     fn make_move(&mut self, add: &AddLeg) -> Result<DeviceNumber, BackendError> {
         let length = self.layout.regions_to_sectors(add.count);
         let mirror = Mirror {
@@ -31,19 +33,49 @@ impl DmBackend {
         };
         #[cfg(feature = "canary")]
         let mirror = self.canary.spoil(mirror);
-        let below = self.make(Device::Mirror(add.id))?;
+        self.make(Device::Mirror(add.id))?;
         let table = behind_lead_in(mirror.source.device, length, Target::Mirror(mirror));
         self.control
             .load(&self.names.name(Device::Mirror(add.id)), &table)?;
         let gate = self.make(Device::Move(add.id))?;
+        let name = self.names.name(Device::Move(add.id));
+        let table = behind_lead_in(mirror.source.device, length, Target::Linear(mirror.source));
+        self.control.load(&name, &table)?;
+        self.control.resume(&name, UdevRules::NodeOnly)?;
+        Ok(gate)
+    }
+
+    /// Has a gate that is linear on the source mirror, in a hold of that gate. On an error the
+    /// gate is as it was, and the mirror is removed.
+    pub(super) fn begin_copy(&mut self, add: &AddLeg) -> Result<Hold, BackendError> {
+        self.put_mirror_beneath(add).map_err(|first| {
+            match self.take_down_mirror(add.id) {
+                Ok(()) => first,
+                // It may have been started, and is then copying.
+                Err(_) => BackendError::StillCopies {
+                    id: add.id,
+                    source: Box::new(first),
+                },
+            }
+        })
+    }
+
+    fn put_mirror_beneath(&mut self, add: &AddLeg) -> Result<Hold, BackendError> {
+        let gate = self.names.name(Device::Move(add.id));
+        let mirror = self.names.name(Device::Mirror(add.id));
         let over = Place {
-            device: below,
+            device: self.number(Device::Mirror(add.id))?,
             offset: LEAD_IN,
         };
-        let table = behind_lead_in(mirror.source.device, length, Target::Linear(over));
-        self.control
-            .load(&self.names.name(Device::Move(add.id)), &table)?;
-        Ok(gate)
+        let length = self.layout.regions_to_sectors(add.count);
+        let source = place_of(&self.layout, add.source)?;
+        self.control.load(
+            &gate,
+            &behind_lead_in(source.device, length, Target::Linear(over)),
+        )?;
+        #[cfg(feature = "canary")]
+        let mirror = self.canary.misname(mirror);
+        self.control.start_mirror(&gate, &mirror, self.hold_limit)
     }
 
     pub(super) fn make(&mut self, device: Device) -> Result<DeviceNumber, BackendError> {

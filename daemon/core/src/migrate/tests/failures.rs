@@ -114,6 +114,31 @@ fn a_target_that_dies_after_the_commit_has_the_source_committed_back_first() {
 }
 
 #[test]
+fn a_copy_that_does_not_begin_is_folded_and_its_target_is_used_only_if_nothing_writes_there() {
+    for (may_copy, free, failed) in [(false, 20, 0), (true, 18, 2)] {
+        let mut shell = Shell::by_hand();
+        let Reply::Moves(ids) = shell.ask(10, 2, Target::Class(Class::Nvme)) else {
+            panic!("there is room")
+        };
+        let commands = shell.step(Event::CopyNotBegun {
+            id: ids[0],
+            may_copy,
+            error: "EIO".to_owned(),
+        });
+        assert_eq!(commands, [Command::SetMap { fold: ids.clone() }]);
+        shell.step(Event::MapSet {
+            folded: ids.clone(),
+        });
+        let (stage, error) = last_stage(&shell, ids[0]).unwrap();
+        assert_eq!(stage, Stage::Failed);
+        assert_eq!(error.unwrap(), "its copy could not be begun: EIO");
+        let tier = &shell.engine.status().tiers[0];
+        assert_eq!((tier.free, tier.failed), (free, failed), "{may_copy}");
+        assert_eq!(shell.engine.latched(), None);
+    }
+}
+
+#[test]
 fn a_leg_that_dies_while_the_commit_is_under_way_waits_for_its_answer() {
     let mut shell = Shell::by_hand();
     let id = shell.mirrored();

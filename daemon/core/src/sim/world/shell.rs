@@ -83,12 +83,23 @@ impl World {
         let error = "simulated".to_owned();
         let answer = match command {
             Command::AddLegs(adds) => {
-                let ids = adds.iter().map(|add| add.id).collect();
                 if self.fails() {
+                    let ids = adds.iter().map(|add| add.id).collect();
                     Event::AddLegsFailed { ids, error }
                 } else {
+                    let mut ids = Vec::new();
                     for add in adds {
-                        self.kernel.add(add);
+                        if self.fails() {
+                            self.kernel.add_without_copy(add);
+                            self.from_kernel.push_back(Event::CopyNotBegun {
+                                id: add.id,
+                                may_copy: self.random.one_in(2),
+                                error: error.clone(),
+                            });
+                        } else {
+                            self.kernel.add(add);
+                            ids.push(add.id);
+                        }
                     }
                     Event::LegsAdded { ids }
                 }
