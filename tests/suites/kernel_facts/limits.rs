@@ -1,10 +1,14 @@
 //! Limits of stacked devices.
 
+use std::path::Path;
+use std::time::Duration;
+
 use tier_sys::block::{Access, BlockDevice};
+use tier_tests::command::run;
 use tier_tests::disk::Disk;
-use tier_tests::dm::Device;
+use tier_tests::dm::{Device, MirrorStatus};
 use tier_tests::guest::{Guest, Inside};
-use tier_tests::io::{assert_filled, fill};
+use tier_tests::io::{assert_filled, fill, wait_until};
 use tier_tests::test_name;
 
 use super::{BYTES, SECTORS, disk, linear};
@@ -86,6 +90,62 @@ fn one_member_without_discard_takes_it_from_the_volume() {
                 without.node()
             ));
             assert_eq!(device.queue_limit("discard_max_bytes"), 0);
+        })
+        .run();
+}
+
+/// Why a mirror may be put beneath a device that a live volume leads through: the volume then
+/// still offers to write zeroes, which a mirror does not take, and the kernel writes them itself.
+#[test]
+fn zeroes_are_written_through_a_mirror_that_came_beneath_a_device_that_had_none() {
+    Guest::uml(test_name!())
+        .module("scsi_common")
+        .module("scsi_mod")
+        .module("sd_mod")
+        .module("scsi_debug dev_size_mb=8 num_tgts=2 lbpws=1")
+        .phase(|_guest| {
+            let nodes = ["/dev/sda", "/dev/sdb"];
+            wait_until("the disks are there", Duration::from_secs(30), || {
+                nodes.iter().all(|node| Path::new(node).exists())
+            });
+            let linear = |below: &str| format!("0 {SECTORS} linear {below} 0");
+            let gate = Device::create("gate", &linear(nodes[0]));
+            let volume = Device::create("volume", &linear(&gate.node()));
+            assert!(volume.queue_limit("write_zeroes_max_bytes") > 0);
+            fill(&volume.path(), 0, BYTES as usize, 5).unwrap();
+            let legs = format!("2 {} 0 {} 0", nodes[0], nodes[1]);
+            let table = format!("0 {SECTORS} mirror core 1 1024 {legs} 1 handle_errors");
+            let mirror = Device::create("mirror", &table);
+            gate.swap(&linear(&mirror.node()));
+            assert_eq!(gate.queue_limit("write_zeroes_max_bytes"), 0);
+            assert!(
+                volume.queue_limit("write_zeroes_max_bytes") > 0,
+                "as it was"
+            );
+            run(
+                "fallocate",
+                &["--zero-range", "--length", "65536", &volume.node()],
+            );
+            run(
+                "blkdiscard",
+                &[
+                    "--zeroout",
+                    "--offset",
+                    "1048576",
+                    "--length",
+                    "65536",
+                    &volume.node(),
+                ],
+            );
+            wait_until("the copy is complete", Duration::from_secs(30), || {
+                let status = MirrorStatus::of(&mirror);
+                status.in_sync == status.chunks
+            });
+            for node in nodes {
+                for (offset, value) in [(0, 0), (65536, 5), (1 << 20, 0), ((1 << 20) + 65536, 5)] {
+                    assert_filled(Path::new(node), offset, 65536, value);
+                }
+            }
         })
         .run();
 }
