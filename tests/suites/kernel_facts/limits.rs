@@ -112,7 +112,7 @@ fn zeroes_are_written_through_a_mirror_that_came_beneath_a_device_that_had_none(
             let gate = Device::create("gate", &linear(nodes[0]));
             let volume = Device::create("volume", &linear(&gate.node()));
             assert!(volume.queue_limit("write_zeroes_max_bytes") > 0);
-            fill(&volume.path(), 0, BYTES as usize, 5).unwrap();
+            fill(&volume.path(), 0, 8 << 20, 5).unwrap();
             let legs = format!("2 {} 0 {} 0", nodes[0], nodes[1]);
             let table = format!("0 {SECTORS} mirror core 1 1024 {legs} 1 handle_errors");
             let mirror = Device::create("mirror", &table);
