@@ -59,9 +59,9 @@ impl Engine {
         self.policy.ended(&self.migrate.ended, now);
         self.migrate.ended.clear();
         self.decide(now, tick);
-        let waits_for_room = !self.policy.wants.is_empty();
+        self.migrate.waits_for_room = !self.policy.wants.is_empty();
         self.migrate
-            .drive(now, self.policy.config.mirrors_max, tick || waits_for_room);
+            .drive(now, self.policy.config.mirrors_max, tick);
         self.policy.ended(&self.migrate.ended, now);
         self.migrate.ended.clear();
         self.check();

@@ -80,6 +80,7 @@ mod adopt;
 mod answers;
 mod begin;
 mod drive;
+mod heads;
 mod ledger;
 mod moving;
 
@@ -134,10 +135,6 @@ pub(crate) struct Ended {
 
 /// An extent whose move failed, which the policy leaves alone for a while.
 #[derive(Clone, Copy, Debug)]
-#[allow(
-    dead_code,
-    reason = "the policy that asks this follows in the next commit"
-)]
 struct Rest {
     first: u32,
     count: u32,
@@ -169,6 +166,10 @@ pub(crate) struct Migrate {
     store_retry_at: Now,
     commit_failures: u32,
     fold_retry_at: Now,
+    /// When former homes are freed by a commit of their own, if some wait.
+    frees_due: Option<Now>,
+    /// Whether the policy has a move for which there is no room.
+    pub(crate) waits_for_room: bool,
     /// Whether a metadata replica is left.
     pub(crate) can_commit: bool,
     /// Why nothing more is begun, if so.
@@ -227,6 +228,8 @@ impl Migrate {
             store_retry_at: Now(0),
             commit_failures: 0,
             fold_retry_at: Now(0),
+            frees_due: None,
+            waits_for_room: false,
             can_commit: true,
             latched: None,
             rests: Vec::new(),
@@ -266,10 +269,6 @@ impl Migrate {
         Some((VolumeRegion(at.max(first.0)), id))
     }
 
-    #[allow(
-        dead_code,
-        reason = "the policy that asks this follows in the next commit"
-    )]
     /// Whether the policy should leave one of these regions alone, as its move failed lately.
     pub(crate) fn rests(&self, first: VolumeRegion, count: u32) -> bool {
         let end = first.0.saturating_add(count);

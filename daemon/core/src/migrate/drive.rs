@@ -3,11 +3,15 @@
 //! Owns: the order in which things are asked for, and what is batched. Drops come first, as
 //! parked writes wait for them; then the store, then flushes, then the volume's own table.
 
+use super::heads::Heads;
 use super::moving::{Around, Step};
 use super::{Migrate, StoreWork, Waits};
 use crate::command::{AddLeg, Command, DropLeg, FlushTarget, Stage};
 use crate::event::Kept;
 use crate::units::{MoveId, Now};
+
+/// How long former homes may wait for a commit that is made anyway: 5 s.
+const FREES_WAIT_NANOS: u64 = 5_000_000_000;
 
 /// What the live moves ask for.
 #[derive(Default)]
@@ -20,9 +24,10 @@ struct Wanted {
 }
 
 impl Migrate {
-    /// Orders whatever can be ordered now. `idle` tells that nothing else is happening, so that
-    /// work which only tidies up is done too.
-    pub(crate) fn drive(&mut self, now: Now, mirrors_max: u32, idle: bool) {
+    /// Orders whatever can be ordered now. `tick` tells that nothing else is happening, so that
+    /// work which only tidies up is done too; so it is while a move waits for room.
+    pub(crate) fn drive(&mut self, now: Now, mirrors_max: u32, tick: bool) {
+        let idle = tick || self.waits_for_room;
         let wanted = self.wanted(now);
         for drop in wanted.drops {
             if let Some(one) = self.live.get_mut(&drop.id) {
@@ -88,9 +93,22 @@ impl Migrate {
             self.store = Some(StoreWork::Mark(self.generation));
         } else if !commits.is_empty() {
             self.order_commit(commits);
-        } else if idle && self.may_begin() && !self.freeable().is_empty() {
+        } else if idle && self.may_begin() && self.frees_are_due(now) {
             self.order_commit(Vec::new());
         }
+    }
+
+    /// Whether former homes are to be freed by a commit of their own. While moves are under way
+    /// their commits free what is left by then, and each commit less is a seek or more on members
+    /// that copy. But who asks for room must not wait for long.
+    fn frees_are_due(&mut self, now: Now) -> bool {
+        if self.freeable().is_empty() {
+            return false;
+        }
+        let due = *self
+            .frees_due
+            .get_or_insert(Now(now.0.saturating_add(FREES_WAIT_NANOS)));
+        now >= due || self.live.is_empty() || self.waits_for_room
     }
 
     fn drive_flushes(&mut self, flushes: Vec<FlushTarget>) {
@@ -133,7 +151,7 @@ impl Migrate {
     }
 
     fn add_legs(&mut self, room: u32) {
-        let next: Vec<MoveId> = self.pending.keys().copied().take(room as usize).collect();
+        let next = self.next_to_copy(room);
         let mut adds = Vec::with_capacity(next.len());
         for id in next {
             let Some(mut one) = self.pending.remove(&id) else {
@@ -152,6 +170,18 @@ impl Migrate {
         if !adds.is_empty() {
             self.out.push(Command::AddLegs(adds));
         }
+    }
+
+    /// The oldest pending moves that may begin beside those that are copying.
+    fn next_to_copy(&self, room: u32) -> Vec<MoveId> {
+        let bytes = |one: &super::Move| self.region_size.bytes_of(one.count).0;
+        let mut heads = Heads::of(self.live.values().map(|one| (one, bytes(one))));
+        self.pending
+            .values()
+            .filter(|one| heads.admit(one, bytes(one)))
+            .take(room as usize)
+            .map(|one| one.id)
+            .collect()
     }
 
     fn report_stages(&mut self) {

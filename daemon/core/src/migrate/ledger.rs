@@ -75,6 +75,7 @@ impl Migrate {
         }
         commit.set.sort_by_key(|extent| extent.first);
         commit.free.extend(self.freeable());
+        self.frees_due = None;
         self.out.push(Command::Commit(commit.clone()));
         self.store = Some(StoreWork::Commit(UnderWay { commit, moves }));
     }

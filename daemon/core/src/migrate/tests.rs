@@ -4,6 +4,7 @@
 //! fails, what people ask, and what a start finds.
 
 mod failures;
+mod heads;
 mod recovery;
 mod requests;
 
