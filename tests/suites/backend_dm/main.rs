@@ -39,8 +39,8 @@ const REGIONS: u32 = 16;
 /// Data regions of each member: half of them are free.
 const MEMBER_REGIONS: u32 = 16;
 const MEMBER_BYTES: u64 = DATA_START.0 + MEMBER_REGIONS as u64 * MIB;
-/// Chunks of 512 KiB in a region.
-const CHUNKS_A_REGION: u64 = 2;
+/// Chunks of 1 MiB in a region.
+const CHUNKS_A_REGION: u64 = 1;
 
 /// Longer than anything here takes that is not parked.
 const LONG: Duration = Duration::from_secs(20);

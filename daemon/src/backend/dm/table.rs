@@ -21,10 +21,10 @@ const BLANK: Sectors = Sectors(BLANK_OFFSET.0 / SECTOR_BYTES);
 /// device-mapper's unit, whatever the device's own blocks are.
 const SECTOR_BYTES: u64 = 512;
 
-/// Largest chunk of a mirror: 512 KiB. A write into the chunk that is being copied waits for the
+/// Largest chunk of a mirror: 1 MiB. A write into the chunk that is being copied waits for the
 /// copy of all of it, so a chunk is small beside a slow member's patience, and large enough for
 /// the copy to run at the members' sequential speed.
-pub const CHUNK_MAX: Sectors = Sectors(1024);
+pub const CHUNK_MAX: Sectors = Sectors(2048);
 
 /// A line as the `devicemapper` crate takes and gives it: start, length, type, parameters.
 pub type Line = (u64, u64, String, String);
