@@ -91,6 +91,11 @@ const FIGURES: &[Figure] = &[
         measure: |guest| copy::measure(guest, &Devices::ram(), 7),
     },
     Figure {
+        name: "copy-timed",
+        guest: user_mode,
+        measure: |guest| copy::measure(guest, &Devices::timed(), 3),
+    },
+    Figure {
         name: "copy-nvme",
         guest: emulated,
         measure: |guest| copy::measure(guest, &Devices::drives(guest), 2),

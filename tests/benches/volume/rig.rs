@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tier_tests::command::run;
+use tier_tests::disk::{Disk, RunningDisk, Speed};
 use tier_tests::guest::Inside;
 use tier_tests::io::wait_until;
 use tier_tests::loopdev::LoopDevice;
@@ -24,6 +25,8 @@ pub(crate) const VOLUME: &str = "/dev/tierd/v";
 pub(crate) const DM_NAME: &str = "tierd-v";
 /// Regions are of one MiB.
 pub(crate) const REGION_BYTES: u64 = 1 << 20;
+/// Size of the disks that take time; their images lie in memory.
+const TIMED_BYTES: u64 = 1280 << 20;
 /// How long moves may take.
 const PATIENCE: Duration = Duration::from_mins(5);
 
@@ -33,6 +36,7 @@ pub(crate) struct Devices {
     pub(crate) fast: PathBuf,
     pub(crate) slow: PathBuf,
     _loops: Vec<LoopDevice>,
+    _disks: Vec<RunningDisk>,
 }
 
 impl Devices {
@@ -43,6 +47,7 @@ impl Devices {
             fast: "/dev/ram0".into(),
             slow: "/dev/ram1".into(),
             _loops: Vec::new(),
+            _disks: Vec::new(),
         }
     }
 
@@ -52,6 +57,7 @@ impl Devices {
             fast: guest.drive("fast"),
             slow: guest.drive("slow"),
             _loops: Vec::new(),
+            _disks: Vec::new(),
         }
     }
 
@@ -69,6 +75,39 @@ impl Devices {
             fast: loops[0].path().to_owned(),
             slow: loops[1].path().to_owned(),
             _loops: loops,
+            _disks: Vec::new(),
+        }
+    }
+
+    /// Disks of the harness that take the time of real ones, a flash drive of 800 MB/s and a hard
+    /// disk of 150 MB/s at 7,200 turns a minute: the drives set the pace, and not the processor.
+    pub(crate) fn timed() -> Self {
+        let disk = |name: &str, speed: Speed| {
+            let image = Path::new("/dev/shm").join(name);
+            Disk::new(image, TIMED_BYTES).speed(speed).start()
+        };
+        let disks = vec![
+            disk(
+                "fast",
+                Speed::Flash {
+                    latency: Duration::from_micros(80),
+                    bytes_per_second: 800_000_000,
+                },
+            ),
+            disk(
+                "slow",
+                Speed::Rotating {
+                    full_seek: Duration::from_millis(16),
+                    turn: Duration::from_micros(8333),
+                    bytes_per_second: 150_000_000,
+                },
+            ),
+        ];
+        Self {
+            fast: disks[0].path().to_owned(),
+            slow: disks[1].path().to_owned(),
+            _loops: Vec::new(),
+            _disks: disks,
         }
     }
 }
