@@ -6,21 +6,30 @@ use std::path::Path;
 use std::time::Duration;
 
 use tier_tests::command::run;
-use tier_tests::disk::Disk;
-use tier_tests::guest::Guest;
+use tier_tests::disk::{Disk, RunningDisk};
+use tier_tests::guest::{Guest, Inside};
 use tier_tests::test_name;
-use tier_tests::tierd::{Programs, Setting};
+use tier_tests::tierd::{Daemon, Programs, Setting};
 
 const TIERD: &str = env!("CARGO_BIN_EXE_tierd_under_test");
+
+/// A volume `v` on an NVMe drive and a hard disk of so many MiB, and its daemon.
+fn volume(guest: &Inside, mib: [u64; 2]) -> ([RunningDisk; 2], Daemon) {
+    let [fast, slow] = ["fast.img", "slow.img"].map(|image| guest.file(image));
+    let disks = [
+        Disk::new(fast, mib[0] << 20).start(),
+        Disk::new(slow, mib[1] << 20).start(),
+    ];
+    let daemon = Setting::new(guest, Programs::beside(TIERD)).run();
+    daemon.create("v", &[("nvme", disks[0].path()), ("hdd", disks[1].path())]);
+    (disks, daemon)
+}
 
 #[test]
 fn a_volume_is_created_written_moved_stopped_and_started_again() {
     Guest::uml(test_name!())
         .phase(|guest| {
-            let fast = Disk::new(guest.file("fast.img"), 48 << 20).start();
-            let slow = Disk::new(guest.file("slow.img"), 96 << 20).start();
-            let daemon = Setting::new(guest, Programs::beside(TIERD)).run();
-            daemon.create("v", &[("nvme", fast.path()), ("hdd", slow.path())]);
+            let (_disks, daemon) = volume(guest, [48, 96]);
             let device = "/dev/tierd/v";
             assert!(Path::new(device).exists());
             run(
@@ -74,10 +83,7 @@ fn a_volume_is_created_written_moved_stopped_and_started_again() {
 fn a_volume_that_is_open_for_a_moment_is_stopped_when_it_is_closed() {
     Guest::uml(test_name!())
         .phase(|guest| {
-            let fast = Disk::new(guest.file("fast.img"), 32 << 20).start();
-            let slow = Disk::new(guest.file("slow.img"), 32 << 20).start();
-            let daemon = Setting::new(guest, Programs::beside(TIERD)).run();
-            daemon.create("v", &[("nvme", fast.path()), ("hdd", slow.path())]);
+            let (_disks, daemon) = volume(guest, [32, 32]);
             let open = File::open("/dev/tierd/v").unwrap();
             let why = daemon.ctl(&["volume", "stop", "v"]).unwrap_err();
             assert!(why.contains("in use"), "{why}");

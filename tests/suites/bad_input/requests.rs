@@ -21,11 +21,27 @@ fn a_request_that_does_not_fit_the_volumes_is_refused_and_changes_none() {
             let [fast, slow, spare] = [&fast, &slow, &spare];
             while_it_runs(&daemon, [fast, slow, spare]);
             mounted(&daemon, [fast, slow]);
-            a_second_daemon(guest, &daemon, [fast, slow]);
             dry_runs_change_nothing(&daemon, [fast, slow]);
             daemon.must(&["volume", "stop", "v"]);
             while_it_is_stopped(&daemon, [fast, slow, spare]);
-            wrong_configurations(guest);
+        })
+        .run();
+}
+
+#[test]
+fn a_wrong_configuration_is_refused_with_its_file_and_line() {
+    Guest::uml(test_name!()).phase(wrong_configurations).run();
+}
+
+#[test]
+fn a_second_daemon_is_refused_what_the_first_one_serves() {
+    Guest::uml(test_name!())
+        .phase(|guest| {
+            let daemon = daemon(guest);
+            let fast = disk(guest, "fast", 16);
+            let slow = disk(guest, "slow", 32);
+            daemon.create("v", &[("nvme", fast.path()), ("hdd", slow.path())]);
+            a_second_daemon(guest, &daemon, [&fast, &slow]);
         })
         .run();
 }
