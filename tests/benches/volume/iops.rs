@@ -1,13 +1,12 @@
 //! I/O through the volume, beside a plain linear device on the same sectors and the sectors
 //! themselves.
 
-use tier_tests::dm::Device;
 use tier_tests::guest::Inside;
 
 use crate::effort::Effort;
 use crate::fio::{Reading, Span, random};
 use crate::page::Table;
-use crate::rig::{Devices, REGION_BYTES, Rig, VOLUME, counting_name, countings, segments};
+use crate::rig::{Devices, REGION_BYTES, Rig, VOLUME, beneath, counting_name, countings};
 use crate::spread::Spread;
 
 /// Where fio works: small enough to be filled in a moment under emulation.
@@ -28,20 +27,7 @@ struct Variant {
 pub(crate) fn measure(guest: &Inside, devices: &Devices, rounds: u32) -> String {
     let effort = Effort::rounds(rounds);
     let mut rig = Rig::new(guest, devices);
-    let segment = segments(devices).remove(0);
-    assert!(segment.start_bytes == 0 && segment.beneath.length_bytes >= SPAN_BYTES);
-    let raw = Span {
-        length_bytes: SPAN_BYTES,
-        ..segment.beneath
-    };
-    raw.fill();
-    let linear = format!(
-        "0 {} linear {} {}",
-        SPAN_BYTES / 512,
-        raw.device.display(),
-        raw.offset_bytes / 512
-    );
-    let linear = Span::start(&Device::create("plain", &linear).path(), SPAN_BYTES);
+    let [raw, linear] = beneath(devices, SPAN_BYTES);
     let volume = Span::start(VOLUME.as_ref(), SPAN_BYTES);
 
     let volumes = countings()

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tier_tests::command::run;
 use tier_tests::disk::{Disk, RunningDisk, Speed};
+use tier_tests::dm::Device;
 use tier_tests::guest::Inside;
 use tier_tests::io::wait_until;
 use tier_tests::loopdev::LoopDevice;
@@ -305,6 +306,25 @@ pub(crate) fn segments(devices: &Devices) -> Vec<Segment> {
         }
     };
     table.lines().map(segment).collect()
+}
+
+/// The sectors beneath the beginning of the volume, filled, and a plain linear device over them.
+pub(crate) fn beneath(devices: &Devices, length_bytes: u64) -> [Span; 2] {
+    let segment = segments(devices).remove(0);
+    assert!(segment.start_bytes == 0 && segment.beneath.length_bytes >= length_bytes);
+    let raw = Span {
+        length_bytes,
+        ..segment.beneath
+    };
+    raw.fill();
+    let linear = format!(
+        "0 {} linear {} {}",
+        length_bytes / 512,
+        raw.device.display(),
+        raw.offset_bytes / 512
+    );
+    let linear = Span::start(&Device::create("plain", &linear).path(), length_bytes);
+    [raw, linear]
 }
 
 /// A device's number as tables show it.

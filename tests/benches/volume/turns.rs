@@ -11,13 +11,12 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
-use tier_tests::dm::Device;
 use tier_tests::guest::Inside;
 
 use crate::effort::Effort;
 use crate::fio::Span;
 use crate::page::Table;
-use crate::rig::{Devices, REGION_BYTES, Rig, VOLUME, counting_name, countings, segments};
+use crate::rig::{Devices, REGION_BYTES, Rig, VOLUME, beneath, counting_name, countings};
 use crate::spread::Spread;
 
 const BLOCK: usize = 4096;
@@ -94,20 +93,7 @@ pub(crate) fn measure(guest: &Inside, devices: &Devices, length: Duration) -> St
     let effort = Effort::rounds(300);
     let mut rig = Rig::new(guest, devices);
     rig.stop();
-    let segment = segments(devices).remove(0);
-    assert!(segment.start_bytes == 0 && segment.beneath.length_bytes >= SPAN_BYTES);
-    let raw = Span {
-        length_bytes: SPAN_BYTES,
-        ..segment.beneath
-    };
-    raw.fill();
-    let linear = format!(
-        "0 {} linear {} {}",
-        SPAN_BYTES / 512,
-        raw.device.display(),
-        raw.offset_bytes / 512
-    );
-    let linear = Span::start(&Device::create("plain", &linear).path(), SPAN_BYTES);
+    let [raw, linear] = beneath(devices, SPAN_BYTES);
     let spans = [raw, linear, Span::start(VOLUME.as_ref(), SPAN_BYTES)];
 
     let mut table = Table::new(
