@@ -125,21 +125,11 @@ pub(crate) fn assemble(
     options: &OpenOptions,
 ) -> Result<Assembled, AssembleError> {
     let mut backend = DmBackend::new(layout(members)?)?;
-    let was_running = match backend.device_number() {
-        Ok(_) => true,
-        Err(BackendError::NotRunning { .. }) => false,
-        Err(error) => return Err(error.into()),
-    };
-    // A member that was missing comes back when the volume does not run. While it was away,
-    // nothing could be written to what lies on it alone, so that it has all of that.
-    let options = OpenOptions {
-        readmit: !was_running,
-        ..options.clone()
-    };
-    let opened = open_and_map(&mut backend, members, &options);
-    if opened.is_err() && !was_running {
-        // The volume does not run, so nothing needs the claims; the first error is the one to tell.
-        if let Err(error) = backend.deactivate() {
+    let opened = lock_and_map(&mut backend, members, options);
+    if opened.is_err() && matches!(is_running(&backend), Ok(false)) {
+        // Nothing needs the claims, but for one that another process has just opened: that one
+        // stays. The first error is the one to tell.
+        if let Err(error) = backend.release_members() {
             tracing::warn!(%error, "members stay claimed after a failed start");
         }
     }
@@ -157,18 +147,50 @@ pub(crate) fn assemble(
     })
 }
 
-fn open_and_map(
+type Mapped = (Store, Recovery, Activated);
+
+/// Keeps all other processes out and maps the volume; where that fails, a volume that did not run
+/// does not run.
+fn lock_and_map(
     backend: &mut DmBackend,
     members: &[Found],
     options: &OpenOptions,
-) -> Result<(Store, Recovery, Activated), AssembleError> {
+) -> Result<Mapped, AssembleError> {
     backend.claim_members()?;
     let disks = open_areas(backend, members)?;
+    // Only now can nobody else start or stop the volume.
+    let was_running = is_running(backend)?;
     let options = OpenOptions {
+        // A member that was missing comes back when the volume does not run. While it was away,
+        // nothing could be written to what lies on it alone, so that it has all of that.
+        readmit: !was_running,
         steps: stop_point::store_steps(),
         ..options.clone()
     };
-    let (mut store, recovery) = Store::open(&disks, &options)?;
+    let mapped = open_and_map(backend, &disks, &options);
+    if mapped.is_err()
+        && !was_running
+        && let Err(error) = backend.unmap()
+    {
+        tracing::warn!(%error, "a volume runs on after a failed start");
+    }
+    mapped
+}
+
+fn is_running(backend: &DmBackend) -> Result<bool, BackendError> {
+    match backend.device_number() {
+        Ok(_) => Ok(true),
+        Err(BackendError::NotRunning { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn open_and_map(
+    backend: &mut DmBackend,
+    disks: &[Disk],
+    options: &OpenOptions,
+) -> Result<Mapped, AssembleError> {
+    let (mut store, recovery) = Store::open(disks, options)?;
     stop_point::reach("start:recovered");
     mark_what_is_served(&mut store)?;
     stop_point::reach("start:marked");

@@ -199,7 +199,10 @@ fn check_choice(report: &mut Report, seen: &[Seen], choice: &Choice) {
     }
     let found = |at: &usize| seen.get(*at);
     for stale in choice.stale.iter().filter_map(found) {
-        let detail = "the volume went on without it; it can be readmitted".to_owned();
+        let detail =
+            "the volume went on without it; stop the volume and start it again to take it \
+                      back"
+                .to_owned();
         report.add(
             Severity::Warning,
             Code::MemberStale,

@@ -165,6 +165,13 @@ impl DmBackend {
     /// Takes the volume down. [`BackendError::InUse`], and nothing is changed, while it is open
     /// or mounted; so too while one of the area devices is open, but then the volume is gone.
     pub fn deactivate(&mut self) -> Result<(), BackendError> {
+        self.unmap()?;
+        self.release_members()
+    }
+
+    /// Takes the volume down and leaves the members claimed. [`BackendError::InUse`], and nothing
+    /// is changed, while it is open or mounted.
+    pub fn unmap(&mut self) -> Result<(), BackendError> {
         self.mend()?;
         if self.own(Device::Volume)?.is_some() {
             self.remove_closed(Device::Volume)?;
@@ -176,7 +183,7 @@ impl DmBackend {
                 self.remove_closed(device)?;
             }
         }
-        self.release_members()
+        Ok(())
     }
 
     /// Gives the members free.
