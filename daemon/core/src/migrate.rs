@@ -9,8 +9,9 @@
 //! An extent's durable states are `{source}` and `{target}`; nothing durable says "copying".
 //! "The home" is the leg that the newest durable generation names.
 //!
-//!  1. **Add** (`AddLegs`, one hold for a batch). The extent stands behind a mirror of source and
-//!     target; the target's regions are reserved in memory alone.
+//!  1. **Add** (`AddLegs`, one hold of the volume for a batch, then one of each extent alone). The
+//!     extent stands behind a mirror of source and target; the target's regions are reserved in
+//!     memory alone. What copies at a time on one hard disk is bounded: see the module `heads`.
 //!  2. **Copy.** The kernel copies; a write is acknowledged when both legs have it. A write that a
 //!     leg refuses is *parked*: not acknowledged, and not lost.
 //!  3. **Flush** (`FlushTargets`) once every chunk is in sync and both legs are alive: what the
@@ -57,6 +58,8 @@
 //!    show that commit at the next start or may not, and both legs are right only while both are
 //!    written. The same holds for a committed target that fails when no commit can be made.
 //!  - **i. Marking, dropping or folding fails**: tried again after a pause; each leaves what was.
+//!    **Adding fails**: the move is over; where only its own copy could not begin, its device is
+//!    linear on the source and is folded.
 //!  - **k. A person cancels**: back, unless the commit is under way or done.
 //!
 //! # What a start finds (recovery; the daemon died, the kernel's tables live)
