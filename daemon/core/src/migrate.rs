@@ -86,6 +86,7 @@ mod drive;
 mod heads;
 mod ledger;
 mod moving;
+mod place;
 
 use std::collections::BTreeMap;
 

@@ -138,10 +138,10 @@ impl Migrate {
         let mut done = 0;
         while done < piece.count {
             let wanted = (piece.count - done).min(self.regions_per_move());
-            let Some((target, count)) = self.allocate(members, wanted) else {
+            let first = VolumeRegion(piece.first.0 + done);
+            let Some((target, count)) = self.allocate(first, wanted, members) else {
                 break;
             };
-            let first = VolumeRegion(piece.first.0 + done);
             let id = known_as.take().unwrap_or_else(|| self.take_id());
             let one = self.new_move(
                 id,
@@ -158,19 +158,6 @@ impl Migrate {
             done += count;
         }
         ids
-    }
-
-    /// Room on that of these members which has the most, so that members of a tier fill evenly.
-    fn allocate(&mut self, members: &[MemberIndex], wanted: u32) -> Option<(Leg, u32)> {
-        let spaces = self
-            .alloc
-            .spaces()
-            .iter()
-            .filter(|s| members.contains(&s.member()));
-        let roomiest = spaces
-            .max_by_key(|s| (s.free(), std::cmp::Reverse(s.member())))?
-            .member();
-        self.alloc.allocate(roomiest, wanted)
     }
 
     pub(crate) fn take_id(&mut self) -> MoveId {

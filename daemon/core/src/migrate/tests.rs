@@ -5,6 +5,7 @@
 
 mod failures;
 mod heads;
+mod place;
 mod recovery;
 mod requests;
 
