@@ -1,8 +1,12 @@
 //! Emulated machines: what they promise to the suites that need BPF, ublk, NVMe or udev.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
 
+use std::path::Path;
+
 use tier_tests::command::run;
+use tier_tests::dm::Device;
 use tier_tests::guest::{Drive, Guest};
+use tier_tests::io::flush;
 use tier_tests::test_name;
 
 #[test]
@@ -48,6 +52,39 @@ fn drives_are_found_by_name_and_outlive_a_power_cut() {
                 std::os::unix::fs::FileExt::read_exact_at(&disk, &mut read, 8192).unwrap();
                 assert_eq!(read, [7; 4096], "{name}");
             }
+            many_linear_targets_are_flushed_once(&guest.drive("fast"));
         })
         .run();
+}
+
+/// Why a volume may have many extents from Linux 6.11 on.
+fn many_linear_targets_are_flushed_once(drive: &Path) {
+    let line = |at: u64| {
+        format!(
+            "{} 1024 linear {} {}",
+            at * 1024,
+            drive.display(),
+            (63 - at) * 1024
+        )
+    };
+    let table: Vec<_> = (0..64).map(line).collect();
+    let device = Device::create("flushed", &table.join("\n"));
+    let stat = Path::new("/sys/block")
+        .join(drive.file_name().unwrap())
+        .join("stat");
+    // Documentation/block/stat.rst: the sixteenth field.
+    let flushes = || {
+        let stat = std::fs::read_to_string(&stat).unwrap();
+        stat.split_whitespace()
+            .nth(15)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+    };
+    // Whoever looked at the new device may have written, and is done.
+    run("udevadm", &["settle", "--timeout=60"]);
+    let before = flushes();
+    flush(&device.path()).unwrap();
+    assert_eq!(flushes() - before, 1);
+    device.remove();
 }

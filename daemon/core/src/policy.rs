@@ -63,6 +63,8 @@ pub(crate) struct Policy {
     unbounded: bool,
     /// A tier whose headroom a promotion took in this step, which must not be.
     headroom_taken: Option<Class>,
+    /// Whether people know that the volume is cut into as many extents as may be.
+    told_of_extents: bool,
 }
 
 impl Policy {
@@ -86,6 +88,7 @@ impl Policy {
             resources_at: None,
             unbounded: false,
             headroom_taken: None,
+            told_of_extents: false,
             config,
         }
     }

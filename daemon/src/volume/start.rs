@@ -20,6 +20,7 @@ use super::sampler::{Counted, Sampler};
 use super::watch::KernelWatch;
 use crate::backend::BackendError;
 use crate::backend::dm::events::DmEvents;
+use crate::backend::dm::flush;
 use crate::config::{Config, Intervals};
 use crate::metrics::VolumeMetrics;
 use crate::monitor::load::WatchedMember;
@@ -84,7 +85,10 @@ pub(crate) fn serve(assembled: Assembled, config: &Config) -> Result<VolumeHandl
         region_size: state.region_size,
         members: members.clone(),
     };
-    let policy = config.scaled_policy();
+    let mut policy = config.scaled_policy();
+    if policy.extents_max == 0 {
+        policy.extents_max = flush::extents_max();
+    }
     let mut engine = Engine::new(policy.clone());
     super::canary::arm(&mut engine, &mut backend);
     let (tell, told) = mpsc::unbounded_channel();

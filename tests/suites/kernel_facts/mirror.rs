@@ -11,7 +11,8 @@ use tier_tests::io::{Pending, assert_filled, fill, flush, read, wait_until};
 use tier_tests::test_name;
 
 use super::{
-    CHUNKS, HANDLE_ERRORS, LONG, PARKED, disk, linear, mirror, synced_mirror, wait_until_synced,
+    CHUNKS, HANDLE_ERRORS, LONG, PARKED, SECTORS, disk, linear, mirror, synced_mirror,
+    wait_until_synced,
 };
 
 const WRITES_FAIL: Answers = Answers {
@@ -206,6 +207,34 @@ fn the_event_number_rises_when_the_copy_is_complete_and_when_a_leg_fails() {
                 device.events() > when_whole
             });
             write.assert_parked_for(PARKED);
+        })
+        .run();
+}
+
+/// Why the daemon bounds the extents of a volume on kernels before 6.11.
+#[test]
+fn a_kernel_before_6_11_flushes_each_target_of_a_table() {
+    Guest::uml(test_name!())
+        .phase(|guest| {
+            let member = disk(guest, "member");
+            let flushes_of = |targets: u64| {
+                let sectors = SECTORS / targets;
+                let line = |at: u64| {
+                    let start = at * sectors;
+                    // In reverse, so that no two are one.
+                    let offset = (targets - 1 - at) * sectors;
+                    format!("{start} {sectors} linear {} {offset}", member.node())
+                };
+                let table: Vec<_> = (0..targets).map(line).collect();
+                let device = Device::create("d", &table.join("\n"));
+                let before = member.counts().flushes;
+                flush(&device.path()).unwrap();
+                device.remove();
+                member.counts().flushes - before
+            };
+            assert_eq!(flushes_of(1), 1);
+            // Those that come while one is served are served together by the next.
+            assert!(flushes_of(64) > 1);
         })
         .run();
 }

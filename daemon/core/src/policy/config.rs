@@ -53,6 +53,9 @@ pub struct PolicyConfig {
     pub rest_seconds: f64,
     /// Moves that may wait for room or budget.
     pub pending_max: u32,
+    /// Extents into which promotions may cut the volume; 0: as many as they like. In the daemon's
+    /// configuration, 0: as many as suit the kernel.
+    pub extents_max: u32,
 }
 
 impl Default for PolicyConfig {
@@ -79,6 +82,7 @@ impl Default for PolicyConfig {
             failed_range_seconds: 86_400.0,
             rest_seconds: 3_600.0,
             pending_max: 1_024,
+            extents_max: 0,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! From what is wanted to what is proposed: room, budget and turns.
 
 use super::{Policy, Victims, Want, nanos};
-use crate::command::Reason;
+use crate::command::{Command, Reason};
 use crate::migrate::Migrate;
 use crate::plan::{Price, Victim};
 use crate::units::{MoveId, Now, VolumeRegion};
@@ -85,9 +85,31 @@ impl Policy {
         price.is_free() || self.account.affords(price.seconds)
     }
 
+    /// Whether the volume may be cut into more extents: a table has a target for each, and some
+    /// kernels send a flush to every one of them.
+    fn may_cut(&mut self, migrate: &mut Migrate) -> bool {
+        // Each move out of the middle of an extent makes two more.
+        let moves = migrate.live.len() + migrate.pending.len() + 1;
+        let extents = migrate.map.len().saturating_add(2 * moves);
+        let most = self.config.extents_max;
+        let fits = most == 0 || extents <= most as usize;
+        if !fits && !self.told_of_extents {
+            migrate.out.push(Command::Warn(format!(
+                "the volume is cut into {} extents, and policy.extents_max is {most}: nothing is \
+                 promoted until some are one again",
+                migrate.map.len()
+            )));
+        }
+        self.told_of_extents = !fits;
+        fits
+    }
+
     /// Proposes a promotion, with its neighbours that are wanted on the same tier.
     fn promote(&mut self, want: &Want, migrate: &mut Migrate, now: Now) {
         let (region, to) = (want.candidate.region, want.candidate.to);
+        if !self.may_cut(migrate) {
+            return;
+        }
         let known = self.known(migrate, now);
         let Some(leg) = known.movable(region) else {
             self.forget(region, 1);

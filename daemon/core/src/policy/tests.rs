@@ -441,3 +441,31 @@ fn parameters_outside_their_bounds_are_named() {
     let error = serde_json::from_str::<PolicyConfig>(r#"{"headrom": 0.2}"#).unwrap_err();
     assert!(error.to_string().contains("headrom"), "{error}");
 }
+
+#[test]
+fn a_volume_that_is_cut_into_many_extents_is_cut_no_further_and_people_are_told_once() {
+    let config = PolicyConfig {
+        extents_max: 5,
+        ..PolicyConfig::default()
+    };
+    let mut shell = Shell::new(config, state(), Vec::new());
+    for region in [5, 15] {
+        assert_eq!(adds(&shell.step(hot(region, 40, 0))), [(region, 1)]);
+        shell.settle();
+    }
+    assert_eq!(shell.engine.map().len(), 5);
+    for region in [25, 35] {
+        assert_eq!(adds(&shell.step(hot(region, 40, 0))), []);
+    }
+    let told = |shell: &Shell| {
+        let warnings = shell.all.iter().filter_map(|command| match command {
+            Command::Warn(text) => Some(text.contains("policy.extents_max is 5")),
+            _ => None,
+        });
+        warnings.filter(|is_it| *is_it).count()
+    };
+    assert_eq!(told(&shell), 1);
+    shell.ask(5, 1, Target::Class(Class::Hdd));
+    shell.settle();
+    assert_eq!(shell.class_of(25), Class::Nvme, "it was not forgotten");
+}

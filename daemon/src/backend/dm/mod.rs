@@ -40,6 +40,7 @@ mod calls;
 pub mod canary;
 mod control;
 pub mod events;
+pub mod flush;
 mod hold;
 mod link;
 pub(super) mod map;
