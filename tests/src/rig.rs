@@ -29,7 +29,7 @@ const MOVES: &str = "/v1/volumes/v/moves";
 pub const REGION_BYTES: u64 = 1 << 20;
 /// 512-byte sectors of a region.
 const REGION_SECTORS: u64 = REGION_BYTES / 512;
-/// Regions that one move takes along.
+/// Regions that one move takes along, unless a suite wants others.
 pub const REGIONS_A_MOVE: u32 = 2;
 /// Classes of the members, in the order of their numbers.
 pub const CLASSES: [&str; 3] = ["nvme", "ssd", "hdd"];
@@ -46,6 +46,7 @@ pub struct Rig<'inside> {
     /// The members' disks.
     pub disks: [RunningDisk; 3],
     regions: u32,
+    regions_a_move: u32,
 }
 
 /// How a daemon that was to be killed is found.
@@ -71,6 +72,7 @@ impl<'inside> Rig<'inside> {
             programs,
             disks,
             regions: 0,
+            regions_a_move: REGIONS_A_MOVE,
         };
         let daemon = rig.run();
         let members = [0, 1, 2].map(|at: usize| (CLASSES[at], rig.disks[at].path()));
@@ -81,6 +83,16 @@ impl<'inside> Rig<'inside> {
             .size_bytes();
         rig.regions = u32::try_from(bytes / REGION_BYTES).expect("a small volume");
         rig
+    }
+
+    /// Lets daemons that start from now on take along so many regions in a move, and not
+    /// [`REGIONS_A_MOVE`].
+    #[must_use]
+    pub fn with_moves_of(self, regions_a_move: u32) -> Self {
+        Self {
+            regions_a_move,
+            ..self
+        }
     }
 
     /// Makes the third disk a slow one that turns. Mildly: a seek of 2 ms.
@@ -110,7 +122,7 @@ impl<'inside> Rig<'inside> {
              [intervals]\nscale = 0.05\n[probe]\nenabled = false\n[policy]\nenabled = false\n\
              headroom = 0.4\nmirrors_max = 4\nretry_seconds = 2.0\nmove_bytes_max = {}\n",
             socket.display(),
-            u64::from(REGIONS_A_MOVE) * REGION_BYTES
+            u64::from(self.regions_a_move) * REGION_BYTES
         );
         Setting::in_folders(self.guest.scratch(), run, self.programs.clone()).config(&config)
     }

@@ -9,6 +9,8 @@
 
 mod activate;
 #[cfg(feature = "canary")]
+mod begin;
+#[cfg(feature = "canary")]
 mod canaries;
 mod conformance;
 mod faults;

@@ -15,9 +15,11 @@ use tierd::exit::ExitCode;
 
 use super::programs;
 
-/// The regions that move: four moves at once, so that they take long.
+/// The regions that move: two moves of four chunks each, at once.
 const FIRST: u32 = 4;
 const COUNT: u32 = 8;
+const MOVES: usize = 2;
+const REGIONS_A_MOVE: u32 = 4;
 /// How long I/O may take that waits behind a slow copy.
 const LONG: Duration = Duration::from_secs(30);
 
@@ -25,7 +27,7 @@ const LONG: Duration = Duration::from_secs(30);
 fn a_second_daemon_is_refused_and_changes_nothing() {
     Guest::uml(test_name!())
         .phase(|guest| {
-            let rig = Rig::start(guest, programs(), false);
+            let rig = Rig::start(guest, programs(), false).with_moves_of(REGIONS_A_MOVE);
             let load = load(3);
             let daemon = rig.run();
             let (mirror, to) = begin_slow_moves(&rig);
@@ -76,7 +78,7 @@ fn a_second_daemon_is_refused_and_changes_nothing() {
 fn a_daemon_told_to_end_leaves_its_mirror_and_the_next_one_finishes_the_move() {
     Guest::uml(test_name!())
         .phase(|guest| {
-            let rig = Rig::start(guest, programs(), false);
+            let rig = Rig::start(guest, programs(), false).with_moves_of(REGIONS_A_MOVE);
             let load = load(4);
             let daemon = rig.run();
             let (mirror, to) = begin_slow_moves(&rig);
@@ -113,11 +115,11 @@ fn a_daemon_told_to_end_leaves_its_mirror_and_the_next_one_finishes_the_move() {
 fn adopted_moves_are_done_unless_they_were_complete(to: usize, rig: &Rig<'_>) {
     let ended = moves().unwrap();
     let history = ended["history"].as_array().unwrap();
-    assert_eq!(history.len(), 4, "{ended}");
+    assert_eq!(history.len(), MOVES, "{ended}");
     let homes = rig.homes();
     for one in history {
         assert_eq!(one["reason"]["rule"], "adopted", "{one}");
-        let is_last = one["first"] == FIRST + COUNT - 2;
+        let is_last = one["first"] == FIRST + COUNT - REGIONS_A_MOVE;
         let why = one["error"].as_str().unwrap_or_default();
         let went_back = why.contains("it was complete when the daemon ended");
         assert!(one["stage"] == "done" || (went_back && !is_last), "{one}");
@@ -146,8 +148,8 @@ fn begin_slow_moves(rig: &Rig<'_>) -> (Device, usize) {
         bytes_per_second: 16 << 20,
     });
     let ids = ask_move(FIRST, COUNT, to).unwrap();
-    assert_eq!(ids.len(), 4);
-    let mirror = Device::named(&format!("tierd-v-mirror-{}", ids[3]));
+    assert_eq!(ids.len(), MOVES);
+    let mirror = Device::named(&format!("tierd-v-mirror-{}", ids[MOVES - 1]));
     wait_until("a chunk is copied", LONG, || {
         mirror.is_live() && MirrorStatus::of(&mirror).in_sync > 0
     });
