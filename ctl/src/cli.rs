@@ -93,6 +93,12 @@ pub(crate) enum Verb {
     /// It says where every extent lives and what stands in each label. The output is JSON with and
     /// without --json. Keep one beside a backup: a restore of lost metadata starts from it.
     Dump(verbs::dump::Dump),
+    /// What tiering would make of a recorded load, before anything is bought or moved
+    ///
+    /// Runs the policy of tierd over traces of block I/O, on models of a fast and a slow device
+    /// whose moves take their time, beside policies that only react. For each, the time for which
+    /// the slow device works is shown as a share of what it would be with everything on it.
+    Simulate(verbs::simulate::Simulate),
     /// Print a completion script for a shell
     Completions(verbs::completions::Completions),
     /// Print the manual page, or write one for each verb

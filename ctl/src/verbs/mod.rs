@@ -13,6 +13,7 @@ pub(crate) mod moves;
 pub(crate) mod pause;
 pub(crate) mod plan;
 pub(crate) mod resume;
+pub(crate) mod simulate;
 pub(crate) mod status;
 pub(crate) mod volume;
 
@@ -48,10 +49,9 @@ pub(crate) fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
             Verb::Pause(verb) => verb.run(&client, printer).await,
             Verb::Resume(verb) => verb.run(&client, printer).await,
             Verb::Health(verb) => verb.run(&client, printer).await,
-            //            Verb::Check(verb) => verb.run(printer),
-            //            Verb::Dump(verb) => verb.run(printer),
             Verb::Check(verb) => verb.run(printer),
             Verb::Dump(verb) => verb.run(printer),
+            Verb::Simulate(verb) => verb.run(printer),
             Verb::Completions(verb) => verb.run(printer),
             Verb::Man(verb) => verb.run(printer),
         }

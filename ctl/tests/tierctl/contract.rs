@@ -147,6 +147,19 @@ offline! {
     man: ["man"] [];
 }
 
+/// `simulate`, which has traces of its own to be tried on.
+mod simulate {
+    #[test]
+    fn helps() {
+        super::helps(&["simulate"]);
+    }
+
+    #[test]
+    fn refuses_unknown_options() {
+        super::refuses_unknown_options(&["simulate", "--trace", "x"]);
+    }
+}
+
 /// A verb that is not tested above would show up here.
 #[test]
 fn every_verb_has_its_contract_tested() {
@@ -172,6 +185,7 @@ fn every_verb_has_its_contract_tested() {
         "health",
         "check",
         "dump",
+        "simulate",
         "completions",
         "man",
         "help",

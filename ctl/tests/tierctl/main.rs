@@ -13,4 +13,5 @@ mod fake;
 mod golden;
 mod offline;
 mod run;
+mod simulate;
 mod terminal;

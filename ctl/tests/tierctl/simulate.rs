@@ -1,0 +1,98 @@
+//! `simulate` on traces that are made here.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::run::{Ran, run};
+
+const INVALID: i32 = 3;
+const IO: i32 = 12;
+
+fn simulate(arguments: &[&str]) -> Ran {
+    let nowhere = Path::new("/nonexistent/tierd.sock");
+    run(nowhere, &[&["simulate"], arguments].concat())
+}
+
+fn trace(folder: &TempDir, name: &str, lines: &str) -> PathBuf {
+    let path = folder.path().join(name);
+    let header = "timestamp_us,op,offset_bytes,length_bytes\n";
+    std::fs::write(&path, format!("{header}{lines}")).unwrap();
+    path
+}
+
+/// One region of ten is read all the time.
+fn skewed(folder: &TempDir) -> PathBuf {
+    let mut lines = String::new();
+    for number in 0..5_000_u32 {
+        let region = if number % 10 == 0 {
+            number / 10 % 10
+        } else {
+            4
+        };
+        let offset = region * (1 << 20) + number * 7919 % 250 * 4096;
+        writeln!(lines, "{},R,{offset},4096", number * 50_000).unwrap();
+    }
+    trace(folder, "skewed.csv", &lines)
+}
+
+#[test]
+fn it_shows_each_policy_beside_everything_on_the_slow_device() {
+    let folder = TempDir::new().unwrap();
+    let path = skewed(&folder);
+    let arguments = ["--trace", path.to_str().unwrap(), "--fast-share", "0.3"];
+    let ran = simulate(&[&arguments[..], &["--json"]].concat());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let shown: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(shown["trace"], path.to_str().unwrap());
+    let policies = shown["policies"].as_array().unwrap();
+    let slow_time = |name: &str| {
+        let one = policies.iter().find(|one| one["name"] == name).unwrap();
+        assert!(one["timed"].as_bool().unwrap() && one["params"].is_object());
+        one["second_half"]["slow_time"].as_f64().unwrap()
+    };
+    assert!((slow_time("all-slow") - 1.0).abs() < 1e-9);
+    assert!(slow_time("all-fast").abs() < 1e-9);
+    assert!(slow_time("engine") < 0.3, "{}", ran.stdout);
+    let ran = simulate(&arguments);
+    assert_eq!(ran.code, 0);
+    for words in [
+        "5000 requests in 4 min",
+        "30.0 %",
+        "engine",
+        "touch-3-minute, ideal",
+    ] {
+        assert!(ran.stdout.contains(words), "no {words:?} in {}", ran.stdout);
+    }
+}
+
+#[test]
+fn what_cannot_be_simulated_is_named() {
+    let folder = TempDir::new().unwrap();
+    let torn = trace(&folder, "torn.csv", "0,R,0,4096\n1,R,40\n");
+    let empty = trace(&folder, "empty.csv", "");
+    for (path, exit, says) in [
+        (torn.as_path(), INVALID, "line 3 of the trace"),
+        (&empty, INVALID, "holds no read and no write"),
+        (
+            Path::new("/etc/hostname"),
+            INVALID,
+            "no trace that is known",
+        ),
+        (Path::new("/nonexistent/trace"), IO, "/nonexistent/trace"),
+    ] {
+        let ran = simulate(&["--trace", path.to_str().unwrap()]);
+        assert_eq!(ran.code, exit, "{ran:?}");
+        assert!(
+            ran.stdout.is_empty() && ran.stderr.contains(says),
+            "{ran:?}"
+        );
+    }
+    for share in ["0", "1.5", "much"] {
+        let ran = simulate(&["--trace", torn.to_str().unwrap(), "--fast-share", share]);
+        assert_eq!(ran.code, INVALID, "{ran:?}");
+        assert!(ran.stderr.contains(share), "{ran:?}");
+    }
+}

@@ -1,0 +1,89 @@
+use tier_core::units::{Bytes, Micros};
+
+use super::*;
+use crate::trace::{Op, Request};
+
+const MIB: u64 = 1 << 20;
+
+/// Reads of 4 KiB at these (seconds, region).
+fn reads(at: impl Iterator<Item = (f64, u64)>) -> Trace {
+    let request = |(number, (seconds, region)): (u64, (f64, u64))| Request {
+        at: Micros(crate::device::nanos(seconds) / 1000),
+        op: Op::Read,
+        // Not one after the other, or they were a stream.
+        offset: Bytes(region * MIB + (number * 7919 % 250) * 4096),
+        length: Bytes(4096),
+    };
+    Trace {
+        requests: (0..).zip(at).map(request).collect(),
+        lines_passed_over: 0,
+    }
+}
+
+fn of<'all>(all: &'all [PolicyOutcome], name: &str, timed: bool) -> &'all Outcome {
+    let one = all
+        .iter()
+        .find(|one| one.name == name && one.timed == timed);
+    &one.unwrap_or_else(|| panic!("no {name}")).outcome
+}
+
+/// Two regions of forty are read all the time, the others once each.
+fn skewed() -> Trace {
+    let at = (0..20_000_u32).map(|number| {
+        let seconds = f64::from(number) * 0.02;
+        let region = match number % 50 {
+            0 => u64::from(number / 50) % 38 + 2,
+            other => u64::from(other) % 2,
+        };
+        (seconds, region)
+    });
+    reads(at)
+}
+
+#[test]
+fn the_engine_brings_what_is_read_all_the_time_to_the_fast_tier() {
+    let setup = Setup {
+        fast_share: 0.2,
+        ..Setup::default()
+    };
+    let all = simulate(&skewed(), &setup).unwrap();
+    let slow = of(&all, "all-slow", true).whole.slow_seconds;
+    assert!(slow > 100.0, "{slow}");
+    assert!(of(&all, "all-fast", true).whole.slow_seconds.abs() < 1e-9);
+    let engine = of(&all, "engine", true);
+    assert!(engine.second_half.slow_seconds < 0.1 * slow, "{engine:?}");
+    assert!(engine.second_half.fast_requests > 0.9, "{engine:?}");
+    assert!(engine.whole.moved_bytes >= 2 * MIB);
+    let best = of(&all, "best-static", true);
+    assert!(
+        best.whole.p50_us < 100.0 && best.whole.p999_us > 8_000.0,
+        "{best:?}"
+    );
+    assert!(
+        best.whole.moved_bytes == 0 && best.whole.fast_requests > 0.95,
+        "{best:?}"
+    );
+    let ideal = of(&all, "touch-3-minute", false);
+    let timed = of(&all, "touch-3-minute", true);
+    assert!(ideal.whole.slow_seconds <= timed.whole.slow_seconds * 1.1);
+}
+
+#[test]
+fn every_run_of_a_trace_gives_the_same() {
+    let trace = skewed();
+    let setup = Setup::default();
+    assert_eq!(simulate(&trace, &setup), simulate(&trace, &setup));
+}
+
+#[test]
+fn where_nothing_pays_the_engine_costs_nothing() {
+    // Each region once, in no order: nothing will be asked for again.
+    let at =
+        (0..2_000_u32).map(|number| (f64::from(number) * 0.1, u64::from(number) * 997 % 2_000));
+    let all = simulate(&reads(at), &Setup::default()).unwrap();
+    let slow = of(&all, "all-slow", true).whole.slow_seconds;
+    let engine = of(&all, "engine", true).whole.slow_seconds;
+    assert!(engine <= 1.05 * slow, "{engine} of {slow}");
+    let lru = of(&all, "lru", false).whole.slow_seconds;
+    assert!(lru > 1.5 * slow, "LRU pays for each: {lru} of {slow}");
+}
