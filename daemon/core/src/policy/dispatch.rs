@@ -93,14 +93,17 @@ impl Policy {
         let extents = migrate.map.len().saturating_add(2 * moves);
         let most = self.config.extents_max;
         let fits = most == 0 || extents <= most as usize;
+        if migrate.map.len() * 4 <= most as usize * 3 {
+            self.told_of_extents = false;
+        }
         if !fits && !self.told_of_extents {
+            self.told_of_extents = true;
             migrate.out.push(Command::Warn(format!(
                 "the volume is cut into {} extents, and policy.extents_max is {most}: nothing is \
                  promoted until some are one again",
                 migrate.map.len()
             )));
         }
-        self.told_of_extents = !fits;
         fits
     }
 

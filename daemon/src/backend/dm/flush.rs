@@ -1,9 +1,8 @@
 //! Owns: what a flush of a volume costs on this kernel, and how many extents suit that.
 //!
 //! Until Linux 6.10, device-mapper sends a flush to every target of a table; from 6.11 on, one to
-//! each device where all targets are `linear` (`flush_bypasses_map`). Both are
-//! pinned by suites (`kernel_facts`, `emulated`); what it costs is measured by `tests/bench
-//! fsync-uml`.
+//! each device where all targets are `linear` (`flush_bypasses_map`). Both are pinned by suites
+//! (`kernel_facts`, `emulated`); what it costs is measured by `tests/bench fsync-uml`.
 
 use std::path::Path;
 
@@ -13,7 +12,7 @@ const FLUSHES_ONCE: (u32, u32) = (6, 11);
 /// Extents at which a flush to each costs about a millisecond.
 const EXTENTS_MAX_EACH: u32 = 2_000;
 
-/// Extents at which a table takes a tenth of a second to load.
+/// Extents at which a table takes one or two tenths of a second to load.
 const EXTENTS_MAX_ONCE: u32 = 20_000;
 
 /// How many extents promotions may cut a volume into on the kernel that runs.
