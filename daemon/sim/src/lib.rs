@@ -11,10 +11,10 @@ mod world;
 
 // Who takes part.
 mod engine;
-mod reactive;
+mod rivals;
 mod still;
 
 mod simulate;
 
 pub use outcome::{Outcome, Part};
-pub use simulate::{Kind, PolicyOutcome, Setup, SimulateError, simulate};
+pub use simulate::{Kind, Params, PolicyOutcome, Setup, SimulateError, simulate};

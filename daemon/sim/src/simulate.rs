@@ -12,7 +12,12 @@ use tier_core::volume::{Class, Profile};
 
 use crate::engine::EngineDriver;
 use crate::outcome::Outcome;
-use crate::reactive::{Reactive, Rule};
+use crate::rivals::Chooser;
+use crate::rivals::arc::Arc;
+use crate::rivals::epochs::Epochs;
+use crate::rivals::s3fifo::S3Fifo;
+use crate::rivals::stock::{Stock, Tiers};
+use crate::rivals::touches::{Rule, Touches};
 use crate::still::Still;
 use crate::trace::Trace;
 use crate::world::{Driver, MemberSpec, World};
@@ -20,8 +25,14 @@ use crate::world::{Driver, MemberSpec, World};
 /// The slow member, beside the fast member 0.
 const SLOW: MemberIndex = MemberIndex(1);
 /// Touches at which the rivals promote, and the windows in which these must lie.
-const TOUCHES: [usize; 4] = [2, 3, 5, 10];
-const WINDOWS: [(&str, u64); 2] = [("minute", 60), ("hour", 3600)];
+const TOUCHES: [u32; 4] = [2, 3, 5, 10];
+const WINDOWS: [(&str, u32); 2] = [("minute", 60), ("hour", 3600)];
+/// Epochs of the one that counts.
+const EPOCHS: [(&str, u32); 3] = [("5-minutes", 300), ("hour", 3600), ("day", 86_400)];
+const SECOND_NANOS: u64 = 1_000_000_000;
+
+/// Numbers that a policy was given, by name.
+pub type Params = BTreeMap<&'static str, f64>;
 
 /// What a policy is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -45,7 +56,7 @@ pub struct PolicyOutcome {
     /// Whether its moves take time and load the devices.
     pub timed: bool,
     /// What it was told, by name.
-    pub params: BTreeMap<&'static str, f64>,
+    pub params: Params,
     /// What came of it.
     #[serde(flatten)]
     pub outcome: Outcome,
@@ -105,12 +116,11 @@ pub fn simulate(trace: &Trace, setup: &Setup) -> Result<Vec<PolicyOutcome>, Simu
     }
     all.push(engine);
     for is_timed in [true, false] {
-        for (name, rule) in rules() {
-            let driver =
-                Reactive::new(rule, is_timed, field.fast_regions, field.region_bytes, SLOW);
+        for (name, params, chooser) in field.rivals() {
+            let driver = Stock::new(chooser, is_timed, field.tiers());
             let (mut one, _) = field.run(&name, Kind::Reactive, driver);
             one.timed = is_timed;
-            one.params = params(rule);
+            one.params = params;
             all.push(one);
         }
     }
@@ -120,35 +130,6 @@ pub fn simulate(trace: &Trace, setup: &Setup) -> Result<Vec<PolicyOutcome>, Simu
         }
     }
     Ok(all)
-}
-
-/// A rule as people read it. A window that never ends is not named.
-#[allow(clippy::cast_precision_loss, reason = "small counts and whole seconds")]
-fn params(rule: Rule) -> BTreeMap<&'static str, f64> {
-    let mut params = BTreeMap::from([("touches", rule.touches as f64)]);
-    if rule.window_nanos < u64::MAX {
-        params.insert("window_seconds", rule.window_nanos as f64 / 1e9);
-    }
-    params
-}
-
-/// The rules of the rivals that react.
-fn rules() -> Vec<(String, Rule)> {
-    let lru = Rule {
-        touches: 1,
-        window_nanos: u64::MAX,
-    };
-    let mut rules = vec![("lru".to_owned(), lru)];
-    for touches in TOUCHES {
-        for (name, seconds) in WINDOWS {
-            let rule = Rule {
-                touches,
-                window_nanos: seconds * 1_000_000_000,
-            };
-            rules.push((format!("touch-{touches}-{name}"), rule));
-        }
-    }
-    rules
 }
 
 /// The members for a trace.
@@ -204,6 +185,49 @@ impl<'trace> Field<'trace> {
         EngineDriver::new(policy, size, self.regions, &self.members)
     }
 
+    const fn tiers(&self) -> Tiers {
+        Tiers {
+            fast_regions: self.fast_regions,
+            region_bytes: self.region_bytes,
+            slow: SLOW,
+        }
+    }
+
+    /// The rivals: name, parameters, and who decides.
+    fn rivals(&self) -> Vec<(String, Params, Box<dyn Chooser>)> {
+        let fast = self.fast_regions;
+        let lru = Rule {
+            touches: 1,
+            window_nanos: u64::MAX,
+        };
+        let mut all: Vec<(String, Params, Box<dyn Chooser>)> = vec![
+            ("lru".into(), Params::new(), Box::new(Touches::new(lru))),
+            ("arc".into(), Params::new(), Box::new(Arc::new(fast))),
+            ("s3-fifo".into(), Params::new(), Box::new(S3Fifo::new(fast))),
+        ];
+        for touches in TOUCHES {
+            for (name, seconds) in WINDOWS {
+                let rule = Rule {
+                    touches: touches as usize,
+                    window_nanos: u64::from(seconds) * SECOND_NANOS,
+                };
+                let params = Params::from([
+                    ("touches", f64::from(touches)),
+                    ("window_seconds", f64::from(seconds)),
+                ]);
+                let name = format!("touch-{touches}-{name}");
+                all.push((name, params, Box::new(Touches::new(rule))));
+            }
+        }
+        for (name, seconds) in EPOCHS {
+            let params = Params::from([("epoch_seconds", f64::from(seconds))]);
+            let period = u64::from(seconds) * SECOND_NANOS;
+            let name = format!("epoch-{name}");
+            all.push((name, params, Box::new(Epochs::new(period, fast))));
+        }
+        all
+    }
+
     fn run<D: Driver>(&self, name: &str, kind: Kind, driver: D) -> (PolicyOutcome, D) {
         let world = World::new(self.trace, &self.members, self.region_bytes, driver);
         let (outcome, driver) = world.run();
@@ -211,7 +235,7 @@ impl<'trace> Field<'trace> {
             name: name.to_owned(),
             kind,
             timed: true,
-            params: BTreeMap::new(),
+            params: Params::new(),
             outcome,
         };
         (outcome, driver)

@@ -1,16 +1,22 @@
 use super::*;
+use crate::rivals::touches::{Rule, Touches};
 
 const SLOW: MemberIndex = MemberIndex(1);
 
-fn driver(touches: usize, is_timed: bool, fast_regions: u32) -> Reactive {
+fn driver(touches: usize, is_timed: bool, fast_regions: u32) -> Stock {
     let rule = Rule {
         touches,
         window_nanos: 100,
     };
-    Reactive::new(rule, is_timed, fast_regions, 1 << 20, SLOW)
+    let tiers = Tiers {
+        fast_regions,
+        region_bytes: 1 << 20,
+        slow: SLOW,
+    };
+    Stock::new(Box::new(Touches::new(rule)), is_timed, tiers)
 }
 
-fn touch(driver: &mut Reactive, now: u64, region: u32, op: Op) -> Vec<Order> {
+fn touch(driver: &mut Stock, now: u64, region: u32, op: Op) -> Vec<Order> {
     let touch = Touch {
         region,
         op,
@@ -24,7 +30,7 @@ fn touch(driver: &mut Reactive, now: u64, region: u32, op: Op) -> Vec<Order> {
     orders
 }
 
-fn home(driver: &Reactive, region: u32) -> MemberIndex {
+fn home(driver: &Stock, region: u32) -> MemberIndex {
     driver.route(region).home.member
 }
 
