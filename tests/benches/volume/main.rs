@@ -91,9 +91,14 @@ const FIGURES: &[Figure] = &[
         measure: |guest| copy::measure(guest, &Devices::ram(), 7),
     },
     Figure {
-        name: "copy-timed",
+        name: "copy-disk",
         guest: user_mode,
-        measure: |guest| copy::measure(guest, &Devices::timed(), 3),
+        measure: |guest| copy::measure(guest, &Devices::with_hard_disk(), 3),
+    },
+    Figure {
+        name: "copy-flash",
+        guest: user_mode,
+        measure: |guest| copy::measure(guest, &Devices::with_flash(), 3),
     },
     Figure {
         name: "copy-nvme",

@@ -26,16 +26,20 @@ pub(crate) const VOLUME: &str = "/dev/tierd/v";
 pub(crate) const DM_NAME: &str = "tierd-v";
 /// Regions are of one MiB.
 pub(crate) const REGION_BYTES: u64 = 1 << 20;
-/// Size of the disks that take time; their images lie in memory.
-const TIMED_BYTES: u64 = 1280 << 20;
+/// Size of the disks that take time, in MiB; their images lie in memory.
+const TIMED_MIB: u64 = 1280;
 /// How long moves may take.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 /// A fast device and a slow one, by name at least.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Devices {
     pub(crate) fast: PathBuf,
     pub(crate) slow: PathBuf,
+    /// Whether the slow one is flash too.
+    slow_is_flash: bool,
+    /// One that nothing is measured on: the metadata lie on the two fastest members.
+    beside: Option<PathBuf>,
     _loops: Vec<LoopDevice>,
     _disks: Vec<RunningDisk>,
 }
@@ -47,8 +51,7 @@ impl Devices {
         Self {
             fast: "/dev/ram0".into(),
             slow: "/dev/ram1".into(),
-            _loops: Vec::new(),
-            _disks: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -57,8 +60,7 @@ impl Devices {
         Self {
             fast: guest.drive("fast"),
             slow: guest.drive("slow"),
-            _loops: Vec::new(),
-            _disks: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -76,41 +78,67 @@ impl Devices {
             fast: loops[0].path().to_owned(),
             slow: loops[1].path().to_owned(),
             _loops: loops,
-            _disks: Vec::new(),
+            ..Self::default()
         }
     }
 
-    /// Disks of the harness that take the time of real ones, a flash drive of 800 MB/s and a hard
-    /// disk of 150 MB/s at 7,200 turns a minute: the drives set the pace, and not the processor.
-    pub(crate) fn timed() -> Self {
-        let disk = |name: &str, speed: Speed| {
-            let image = Path::new("/dev/shm").join(name);
-            Disk::new(image, TIMED_BYTES).speed(speed).start()
+    /// The class that the slow one is given.
+    pub(crate) const fn slow_class(&self) -> &'static str {
+        if self.slow_is_flash { "ssd" } else { "hdd" }
+    }
+
+    /// A flash drive and a hard disk of 150 MB/s at 7,200 turns a minute, and flash beside them.
+    pub(crate) fn with_hard_disk() -> Self {
+        let slow = Speed::Rotating {
+            full_seek: Duration::from_millis(16),
+            turn: Duration::from_micros(8333),
+            bytes_per_second: 150_000_000,
         };
-        let disks = vec![
-            disk(
-                "fast",
-                Speed::Flash {
-                    latency: Duration::from_micros(80),
-                    bytes_per_second: 800_000_000,
-                },
-            ),
-            disk(
-                "slow",
-                Speed::Rotating {
-                    full_seek: Duration::from_millis(16),
-                    turn: Duration::from_micros(8333),
-                    bytes_per_second: 150_000_000,
-                },
-            ),
+        let disks = [
+            timed("fast", FLASH, TIMED_MIB),
+            timed("slow", slow, TIMED_MIB),
+            timed("beside", FLASH, 64),
         ];
         Self {
             fast: disks[0].path().to_owned(),
             slow: disks[1].path().to_owned(),
-            _loops: Vec::new(),
-            _disks: disks,
+            beside: Some(disks[2].path().to_owned()),
+            _disks: disks.into(),
+            ..Self::default()
         }
     }
+
+    /// Two flash drives, the slow one of 300 MB/s.
+    pub(crate) fn with_flash() -> Self {
+        let slow = Speed::Flash {
+            latency: Duration::from_micros(150),
+            bytes_per_second: 300_000_000,
+        };
+        let disks = [
+            timed("fast", FLASH, TIMED_MIB),
+            timed("slow", slow, TIMED_MIB),
+        ];
+        Self {
+            fast: disks[0].path().to_owned(),
+            slow: disks[1].path().to_owned(),
+            slow_is_flash: true,
+            _disks: disks.into(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Flash of 800 MB/s.
+const FLASH: Speed = Speed::Flash {
+    latency: Duration::from_micros(80),
+    bytes_per_second: 800_000_000,
+};
+
+/// A disk of the harness that takes the time of a real one, so that drives set the pace, and not
+/// the processor.
+fn timed(name: &str, speed: Speed, mib: u64) -> RunningDisk {
+    let image = Path::new("/dev/shm").join(name);
+    Disk::new(image, mib << 20).speed(speed).start()
 }
 
 /// How the volume's I/O is counted.
@@ -156,8 +184,12 @@ impl<'guest> Rig<'guest> {
             socket: SOCKET.into(),
         };
         rig.start(Counting::Statistics);
-        rig.daemon()
-            .create("v", &[("nvme", &devices.fast), ("hdd", &devices.slow)]);
+        let mut members: Vec<(&str, &Path)> = vec![
+            ("nvme", &devices.fast),
+            (devices.slow_class(), &devices.slow),
+        ];
+        members.extend(devices.beside.iter().map(|path| ("ssd", path.as_path())));
+        rig.daemon().create("v", &members);
         rig
     }
 
@@ -285,8 +317,10 @@ pub(crate) struct Segment {
 
 /// The volume's live table.
 pub(crate) fn segments(devices: &Devices) -> Vec<Segment> {
-    let nodes = [&devices.fast, &devices.slow];
-    let numbered: Vec<(String, &PathBuf)> = nodes.map(|node| (number(node), node)).into();
+    let nodes = [&devices.fast, &devices.slow]
+        .into_iter()
+        .chain(&devices.beside);
+    let numbered: Vec<(String, &PathBuf)> = nodes.map(|node| (number(node), node)).collect();
     let table = run("dmsetup", &["table", DM_NAME]);
     let segment = |line: &str| {
         let words: Vec<_> = line.split(' ').collect();

@@ -2,7 +2,7 @@
 //!
 //! Owns: how much is copied from and to each hard disk at a time. Several mirrors on one disk each
 //! copy a chunk in turn, and the head goes to and fro between them: eight large moves together
-//! copied at half the pace of one after the other (`tests/bench copy-timed`). Small moves lose
+//! copied at half the pace of one after the other (`tests/bench copy-disk`). Small moves lose
 //! little by that, and gain by sharing a hold.
 
 use std::collections::{BTreeMap, BTreeSet};
