@@ -50,7 +50,7 @@ pub(crate) fn measure(guest: &Inside, devices: &Devices, rounds: u32) -> String 
     .fill();
     // Moved once to learn where there is room on the other member, and back.
     let target = move_there(&rig, devices, first, MOVES).1;
-    move_back(&rig, devices, first, MOVES);
+    move_back(&rig, first, MOVES);
 
     let from = source.beneath;
     let mut rows: Vec<(String, u64, Spread)> = Vec::new();
@@ -74,7 +74,7 @@ pub(crate) fn measure(guest: &Inside, devices: &Devices, rounds: u32) -> String 
             );
             let time = move_there(&rig, devices, first, moves).0;
             note("tierd".to_owned(), moves, time);
-            move_back(&rig, devices, first, moves);
+            move_back(&rig, first, moves);
             for chunk_kib in CHUNKS_KIB {
                 let time = mirrors(&from, &target, moves, chunk_kib);
                 note(format!("bare mirrors, chunk {chunk_kib} KiB"), moves, time);
@@ -133,8 +133,8 @@ fn move_there(rig: &Rig<'_>, devices: &Devices, first: u64, moves: u64) -> (Dura
 }
 
 /// Moves them back, until the room that they had is free again: others write there next.
-fn move_back(rig: &Rig<'_>, devices: &Devices, first: u64, moves: u64) {
-    rig.move_to(devices.slow_class(), first, moves * MOVE_REGIONS);
+fn move_back(rig: &Rig<'_>, first: u64, moves: u64) {
+    rig.move_to("hdd", first, moves * MOVE_REGIONS);
     rig.wait_for_moves();
     rig.wait_until_half_is_free("nvme");
 }

@@ -96,11 +96,6 @@ const FIGURES: &[Figure] = &[
         measure: |guest| copy::measure(guest, &Devices::with_hard_disk(), 3),
     },
     Figure {
-        name: "copy-flash",
-        guest: user_mode,
-        measure: |guest| copy::measure(guest, &Devices::with_flash(), 3),
-    },
-    Figure {
         name: "copy-nvme",
         guest: emulated,
         measure: |guest| copy::measure(guest, &Devices::drives(guest), 2),

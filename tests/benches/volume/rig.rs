@@ -36,8 +36,6 @@ const PATIENCE: Duration = Duration::from_mins(5);
 pub(crate) struct Devices {
     pub(crate) fast: PathBuf,
     pub(crate) slow: PathBuf,
-    /// Whether the slow one is flash too.
-    slow_is_flash: bool,
     /// One that nothing is measured on: the metadata lie on the two fastest members.
     beside: Option<PathBuf>,
     _loops: Vec<LoopDevice>,
@@ -82,11 +80,6 @@ impl Devices {
         }
     }
 
-    /// The class that the slow one is given.
-    pub(crate) const fn slow_class(&self) -> &'static str {
-        if self.slow_is_flash { "ssd" } else { "hdd" }
-    }
-
     /// A flash drive and a hard disk of 150 MB/s at 7,200 turns a minute, and flash beside them.
     pub(crate) fn with_hard_disk() -> Self {
         let slow = Speed::Rotating {
@@ -103,25 +96,6 @@ impl Devices {
             fast: disks[0].path().to_owned(),
             slow: disks[1].path().to_owned(),
             beside: Some(disks[2].path().to_owned()),
-            _disks: disks.into(),
-            ..Self::default()
-        }
-    }
-
-    /// Two flash drives, the slow one of 300 MB/s.
-    pub(crate) fn with_flash() -> Self {
-        let slow = Speed::Flash {
-            latency: Duration::from_micros(150),
-            bytes_per_second: 300_000_000,
-        };
-        let disks = [
-            timed("fast", FLASH, TIMED_MIB),
-            timed("slow", slow, TIMED_MIB),
-        ];
-        Self {
-            fast: disks[0].path().to_owned(),
-            slow: disks[1].path().to_owned(),
-            slow_is_flash: true,
             _disks: disks.into(),
             ..Self::default()
         }
@@ -184,10 +158,7 @@ impl<'guest> Rig<'guest> {
             socket: SOCKET.into(),
         };
         rig.start(Counting::Statistics);
-        let mut members: Vec<(&str, &Path)> = vec![
-            ("nvme", &devices.fast),
-            (devices.slow_class(), &devices.slow),
-        ];
+        let mut members: Vec<(&str, &Path)> = vec![("nvme", &devices.fast), ("hdd", &devices.slow)];
         members.extend(devices.beside.iter().map(|path| ("ssd", path.as_path())));
         rig.daemon().create("v", &members);
         rig
