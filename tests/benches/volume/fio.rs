@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tier_tests::command::run;
@@ -118,7 +119,11 @@ fn number(said: &Value, pointer: &str) -> f64 {
 #[derive(Debug)]
 pub(crate) struct Background {
     fio: Child,
+    begun: Instant,
 }
+
+/// fio dies of a signal that comes before it has begun its jobs.
+const FIO_BEGINS: Duration = Duration::from_secs(5);
 
 impl Background {
     pub(crate) fn start(span: &Span) -> Self {
@@ -132,11 +137,15 @@ impl Background {
             .stderr(Stdio::piped())
             .spawn()
             .expect("fio starts");
-        Self { fio }
+        Self {
+            fio,
+            begun: Instant::now(),
+        }
     }
 
     /// Ends it and returns its IOPS and the 99th percentile and the longest of its latencies.
     pub(crate) fn end(self) -> (f64, f64, f64) {
+        std::thread::sleep(FIO_BEGINS.saturating_sub(self.begun.elapsed()));
         // fio ends its jobs and reports at SIGINT.
         let process = nix::unistd::Pid::from_raw(i32::try_from(self.fio.id()).expect("pid"));
         nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGINT).expect("SIGINT");
