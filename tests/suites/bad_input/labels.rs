@@ -10,10 +10,7 @@ use super::*;
 fn a_label_that_does_not_fit_its_device_stops_the_start_and_is_not_overwritten() {
     Guest::uml(test_name!())
         .phase(|guest| {
-            let daemon = daemon(guest);
-            let fast = disk(guest, "fast", 16);
-            let slow = disk(guest, "slow", 32);
-            daemon.create("v", &[("nvme", fast.path()), ("hdd", slow.path())]);
+            let (daemon, [fast, slow]) = with_volume(guest);
             fill(Path::new("/dev/tierd/v"), 0, 4096, 5).unwrap();
             daemon.must(&["volume", "stop", "v"]);
             torn(&daemon, &fast, &slow);

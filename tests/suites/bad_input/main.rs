@@ -165,3 +165,11 @@ fn disk(guest: &Inside, name: &str, mebibytes: u64) -> RunningDisk {
 fn daemon(guest: &Inside) -> Daemon {
     Setting::new(guest, Programs::beside(TIERD)).run()
 }
+
+/// A daemon that serves a volume `v` on two disks, the fast one of 16 MiB and the slow one of 32.
+fn with_volume(guest: &Inside) -> (Daemon, [RunningDisk; 2]) {
+    let daemon = daemon(guest);
+    let (fast, slow) = (disk(guest, "fast", 16), disk(guest, "slow", 32));
+    daemon.create("v", &[("nvme", fast.path()), ("hdd", slow.path())]);
+    (daemon, [fast, slow])
+}

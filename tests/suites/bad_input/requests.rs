@@ -13,11 +13,8 @@ use super::*;
 fn a_request_that_does_not_fit_the_volumes_is_refused_and_changes_none() {
     Guest::uml(test_name!())
         .phase(|guest| {
-            let daemon = daemon(guest);
-            let fast = disk(guest, "fast", 16);
-            let slow = disk(guest, "slow", 32);
+            let (daemon, [fast, slow]) = with_volume(guest);
             let spare = disk(guest, "spare", 16);
-            daemon.create("v", &[("nvme", fast.path()), ("hdd", slow.path())]);
             let [fast, slow, spare] = [&fast, &slow, &spare];
             while_it_runs(&daemon, [fast, slow, spare]);
             mounted(&daemon, [fast, slow]);
@@ -37,10 +34,7 @@ fn a_wrong_configuration_is_refused_with_its_file_and_line() {
 fn a_second_daemon_is_refused_what_the_first_one_serves() {
     Guest::uml(test_name!())
         .phase(|guest| {
-            let daemon = daemon(guest);
-            let fast = disk(guest, "fast", 16);
-            let slow = disk(guest, "slow", 32);
-            daemon.create("v", &[("nvme", fast.path()), ("hdd", slow.path())]);
+            let (daemon, [fast, slow]) = with_volume(guest);
             a_second_daemon(guest, &daemon, [&fast, &slow]);
         })
         .run();

@@ -67,8 +67,8 @@ pub enum TraceError {
     },
     /// Its beginning is that of no format known here.
     #[error(
-        "{} is no trace that is known here: its first line is {line:?}; wanted are the CSV of \
-         `tierctl record` (timestamp_us,op,offset_bytes,length_bytes), the CSV of the MSR Cambridge \
+        "{} is no trace that is known here: its first line is {line:?}; wanted are tierd's own \
+         CSV (timestamp_us,op,offset_bytes,length_bytes), the CSV of the MSR Cambridge \
          traces, the text of blkparse, or an iolog of fio, plain or compressed by zstd",
         path.display()
     )]
