@@ -328,7 +328,7 @@ impl DmBackend {
         Ok(())
     }
 
-    fn leads_through_mirror(&self, id: MoveId) -> Result<bool, BackendError> {
+    pub(super) fn leads_through_mirror(&self, id: MoveId) -> Result<bool, BackendError> {
         let gate = self.inner_target(&self.names.name(Device::Move(id)))?;
         let mirror = self.number(Device::Mirror(id))?;
         Ok(matches!(gate, Target::Linear(place) if place.device == mirror))

@@ -4,6 +4,7 @@
 use tier_core::units::MoveId;
 
 use super::DmBackend;
+use super::control::failed;
 use super::names::Device;
 use super::table::Mirror;
 use crate::backend::BackendError;
@@ -18,9 +19,22 @@ pub struct Canary {
     pub without_handle_errors: bool,
     /// Begin with `nosync`, outside a checked hold: legs that differ are believed equal (rule 5).
     pub nosync: bool,
-    /// Start a mirror that is not there, which the kernel refuses: nothing else makes it refuse at
-    /// that point, and winding back from there must be seen.
-    pub start_fails: bool,
+    /// How the start of a mirror goes.
+    pub start: Start,
+}
+
+/// How the start of a mirror goes: nothing makes a kernel refuse it, and winding back from there
+/// must be seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// As it is meant.
+    #[default]
+    Well,
+    /// A mirror that is not there is started, which the kernel refuses.
+    Refused,
+    /// The mirror is started, and an error reported: as by a kernel that swaps a table and then
+    /// fails to resume.
+    Denied,
 }
 
 impl Canary {
@@ -32,8 +46,16 @@ impl Canary {
         }
     }
 
+    pub(super) fn deny(self, gate: &str) -> Result<(), BackendError> {
+        if self.start == Start::Denied {
+            let denied = std::io::Error::from_raw_os_error(libc::EIO);
+            return Err(failed("swap the table of", gate, denied));
+        }
+        Ok(())
+    }
+
     pub(super) fn misname(self, mirror: String) -> String {
-        if self.start_fails {
+        if self.start == Start::Refused {
             mirror + "-not"
         } else {
             mirror
@@ -45,6 +67,11 @@ impl DmBackend {
     /// Makes these mistakes from now on.
     pub const fn set_canary(&mut self, canary: Canary) {
         self.canary = canary;
+    }
+
+    /// Takes a mirror down that the volume may lead through.
+    pub fn take_down_live_mirror(&mut self, id: MoveId) -> Result<(), BackendError> {
+        self.take_down_mirror(id)
     }
 
     /// Loads a live mirror's own table again, which begins its copy from the start (rule 11).

@@ -16,7 +16,7 @@ use super::names::Device;
 use super::table::{
     LEAD_IN, Mirror, Place, Segment, Target, after_lead_in, behind_lead_in, chunk_for,
 };
-use super::{DmBackend, not_ours};
+use super::{Behind, DmBackend, not_ours};
 use crate::backend::{BackendError, DropOutcome, Hold};
 
 impl DmBackend {
@@ -48,15 +48,28 @@ impl DmBackend {
     /// Has a gate that is linear on the source mirror, in a hold of that gate. On an error the
     /// gate is as it was, and the mirror is removed.
     pub(super) fn begin_copy(&mut self, add: &AddLeg) -> Result<Hold, BackendError> {
-        self.put_mirror_beneath(add).map_err(|first| {
-            match self.take_down_mirror(add.id) {
-                Ok(()) => first,
-                // It may have been started, and is then copying.
-                Err(_) => BackendError::StillCopies {
-                    id: add.id,
-                    source: Box::new(first),
-                },
-            }
+        let id = add.id;
+        let first = match self.put_mirror_beneath(add) {
+            Ok(hold) => return Ok(hold),
+            Err(first) => first,
+        };
+        // What the kernel maps counts, and not what it answered: writes go to both legs from then
+        // on, and are to be found on both.
+        if matches!(self.behind(id), Ok(Behind::Mirror(_))) {
+            tracing::error!(%id, error = %first, "a copy has begun all the same; if I/O stands \
+                still, run `tierd settle`");
+            return Ok(Hold {
+                moves: 1,
+                ..Hold::default()
+            });
+        }
+        Err(match self.take_down_mirror(id) {
+            Ok(()) => first,
+            // It may have been started, and is then copying.
+            Err(_) => BackendError::StillCopies {
+                id,
+                source: Box::new(first),
+            },
         })
     }
 
@@ -75,7 +88,10 @@ impl DmBackend {
         )?;
         #[cfg(feature = "canary")]
         let mirror = self.canary.misname(mirror);
-        self.control.start_mirror(&gate, &mirror, self.hold_limit)
+        let held = self.control.start_mirror(&gate, &mirror, self.hold_limit)?;
+        #[cfg(feature = "canary")]
+        self.canary.deny(&gate)?;
+        Ok(held)
     }
 
     pub(super) fn make(&mut self, device: Device) -> Result<DeviceNumber, BackendError> {
@@ -137,13 +153,15 @@ impl DmBackend {
 
     /// Removes a mirror that nothing leads to any more, or makes it harmless until whatever has it
     /// open lets go: a mirror that is only unreachable goes on copying to its target, where other
-    /// data may soon be.
+    /// data may soon be. [`BackendError::StillMirrors`], and nothing is changed, if the volume's
+    /// I/O goes through it.
     pub(super) fn take_down_mirror(&mut self, id: MoveId) -> Result<(), BackendError> {
         let name = self.names.name(Device::Mirror(id));
         let Some(info) = self.control.info(&name)? else {
             return Ok(());
         };
         if info.open_count > 0 && info.has_table {
+            self.check_unreachable(id)?;
             let length = self
                 .control
                 .table(&name)?
@@ -158,6 +176,18 @@ impl DmBackend {
             self.control.swap_mirror(&name)?;
         }
         self.control.remove(&name)
+    }
+
+    /// Sees that the volume does not lead through this mirror: what it wrote would be lost.
+    fn check_unreachable(&self, id: MoveId) -> Result<(), BackendError> {
+        let map = match self.volume_map(&self.moves()?) {
+            Err(BackendError::NotRunning { .. }) => return Ok(()),
+            other => other?,
+        };
+        if map.move_run(id).is_some() && self.leads_through_mirror(id)? {
+            return Err(BackendError::StillMirrors(id));
+        }
+        Ok(())
     }
 
     /// Makes a mirror that has lost a leg linear on the kept one, so that its parked writes go on.
