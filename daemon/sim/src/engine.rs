@@ -25,7 +25,7 @@ const TICK_NANOS: u64 = SECOND;
 const MONITOR_NANOS: u64 = 2 * SECOND;
 const SAMPLE_NANOS: u64 = 10 * SECOND;
 /// Ends of requests that are remembered, to tell sequential ones: as many as the probe has.
-const RECENT_ENDS: usize = 64;
+const RECENT_ENDS: usize = 256;
 
 /// The engine, and what its shell knows.
 pub(crate) struct EngineDriver {
