@@ -9,7 +9,6 @@
 mod config;
 mod dispatch;
 
-pub(crate) use config::nanos;
 pub use config::{ConfigError, PolicyConfig};
 
 use crate::budget::{Account, Pace};
@@ -19,7 +18,7 @@ use crate::heat::{Heat, Touches};
 use crate::migrate::{Ended, Migrate};
 use crate::plan::{Candidate, Known, Victim};
 use crate::resource::Loads;
-use crate::units::{MoveId, Now, VolumeRegion};
+use crate::units::{MoveId, Now, VolumeRegion, nanos};
 use crate::volume::Class;
 
 /// Most touches that are asked for before a region is reported.

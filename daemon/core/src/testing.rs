@@ -100,7 +100,7 @@ impl Shell {
     }
 
     pub(crate) fn wait(&mut self, seconds: f64) {
-        self.now.0 += crate::policy::nanos(seconds);
+        self.now.0 += crate::units::nanos(seconds);
         self.step(Event::Tick);
     }
 

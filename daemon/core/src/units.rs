@@ -102,6 +102,18 @@ impl Generation {
     }
 }
 
+/// Seconds as whole nanoseconds, in which the engine's clock counts; none where they are no
+/// positive number.
+#[must_use]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast from float to integer saturates, and that is what is wanted"
+)]
+pub fn nanos(seconds: f64) -> u64 {
+    (seconds * 1e9) as u64
+}
+
 impl Now {
     /// Nanoseconds that have passed since `earlier`; zero if `earlier` is later.
     #[must_use]

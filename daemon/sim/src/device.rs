@@ -5,6 +5,7 @@
 //! serves several at a time, whose bytes share one bus. Requests are served in the order in which
 //! they are given, which must be that of time.
 
+use tier_core::units::nanos;
 use tier_core::volume::{Class, Profile};
 
 use crate::trace::Op;
@@ -107,16 +108,6 @@ impl Device {
             busy_nanos: access.max(transfer),
         }
     }
-}
-
-/// A time as whole nanoseconds; none where it is not a positive number.
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a cast from float to integer saturates, and that is what is wanted"
-)]
-pub(crate) fn nanos(seconds: f64) -> u64 {
-    (seconds * 1e9) as u64
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::migrate::Limits;
+use crate::units::nanos;
 
 /// Parameters of the engine. Times are in seconds; [`PolicyConfig::scaled`] shrinks them all.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -176,14 +177,4 @@ fn bounded(
         Some(&(key, value)) => Err(ConfigError::OutOfBounds { key, value, bounds }),
         None => Ok(()),
     }
-}
-
-/// A time as the engine's clock counts it; no time where it is not a positive number.
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a cast from float to integer saturates, and that is what is wanted"
-)]
-pub(crate) fn nanos(seconds: f64) -> u64 {
-    (seconds * 1e9) as u64
 }

@@ -1,10 +1,10 @@
 //! From what is wanted to what is proposed: room, budget and turns.
 
-use super::{Policy, Victims, Want, nanos};
+use super::{Policy, Victims, Want};
 use crate::command::{Command, Reason};
 use crate::migrate::Migrate;
 use crate::plan::{Price, Victim};
-use crate::units::{MoveId, Now, VolumeRegion};
+use crate::units::{MoveId, Now, VolumeRegion, nanos};
 use crate::volume::{Class, Extent};
 
 /// The list of the coldest regions is made anew this often per plan, at most.

@@ -8,7 +8,7 @@ const MIB: u64 = 1 << 20;
 /// Reads of 4 KiB at these (seconds, region).
 fn reads(at: impl Iterator<Item = (f64, u64)>) -> Trace {
     let request = |(number, (seconds, region)): (u64, (f64, u64))| Request {
-        at: Micros(crate::device::nanos(seconds) / 1000),
+        at: Micros(tier_core::units::nanos(seconds) / 1000),
         op: Op::Read,
         // Not one after the other, or they were a stream.
         offset: Bytes(region * MIB + (number * 7919 % 250) * 4096),
