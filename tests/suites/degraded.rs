@@ -2,10 +2,12 @@
 //! says so, and whole again when the member is back.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by it")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use tier_sys::block::{Access, BlockDevice};
 use tier_tests::command::run;
 use tier_tests::disk::Disk;
+use tier_tests::dm::Device;
 use tier_tests::guest::{Guest, Inside};
 use tier_tests::io::{assert_filled, fill, flush, read};
 use tier_tests::test_name;
@@ -106,6 +108,45 @@ fn a_missing_member_takes_what_is_on_it_alone_and_gives_it_back() {
                     ),
                 ],
             );
+        })
+        .run();
+}
+
+/// Between claiming its members and mapping the volume, a start holds their areas. Another that
+/// finds them held ends, and takes nothing down that the first one has made.
+#[test]
+fn a_start_that_finds_another_under_way_leaves_it_what_it_has() {
+    Guest::uml(test_name!())
+        .phase(|guest| {
+            let fast = disk(guest, "fast").start();
+            let slow = disk(guest, "slow").start();
+            let setting = Setting::new(guest, Programs::beside(TIERD));
+            let daemon = setting.run();
+            daemon.create("v", &[("nvme", fast.path()), ("hdd", slow.path())]);
+            daemon.must(&["volume", "stop", "v"]);
+            drop(slow);
+            daemon.must(&["volume", "start", "v", "--degraded", "--yes"]);
+            daemon.kill();
+            // What a start has made that has come as far as its stand-ins, and its lock.
+            run("dmsetup", &["remove", "tierd-v"]);
+            let area = Device::named("tierd-v-area-0").number();
+            let minor = area.split(':').next_back().unwrap();
+            let lock = BlockDevice::open(
+                &PathBuf::from(format!("/dev/dm-{minor}")),
+                Access::Exclusive,
+            );
+            let lock = lock.unwrap();
+            // A volume that another holds is its to start: that is no failure.
+            assert!(setting.activate().success());
+            let left = run("dmsetup", &["ls"]);
+            for name in ["tierd-v-area-0", "tierd-v-absent-1"] {
+                assert!(left.contains(name), "{left}");
+            }
+            drop(lock);
+            // With the lock gone, a daemon takes the volume up again as it was.
+            let daemon = setting.run();
+            let said = daemon.must(&["volume", "start", "v"]);
+            assert!(said.contains("runs already"), "{said}");
         })
         .run();
 }
