@@ -107,6 +107,7 @@ fn shown(simulated: &Simulated, trace: &Trace, look: Look) -> String {
 fn name(one: &PolicyOutcome) -> String {
     match (one.kind, one.timed) {
         (Kind::Reactive, false) => format!("{}, ideal", one.name),
+        (Kind::Bound, _) => format!("{} (knows the future)", one.name),
         _ => one.name.clone(),
     }
 }

@@ -10,7 +10,9 @@ mod outcome;
 mod world;
 
 // Who takes part.
+mod bounds;
 mod engine;
+mod future;
 mod rivals;
 mod still;
 

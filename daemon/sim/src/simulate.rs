@@ -4,18 +4,22 @@
 //! regions; the engine leaves its headroom free of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use serde::Serialize;
 use tier_core::PolicyConfig;
 use tier_core::units::{MemberIndex, RegionSize};
 use tier_core::volume::{Class, Profile};
 
+use crate::bounds::{Belady, Clairvoyant, MoveCost, Names};
 use crate::engine::EngineDriver;
+use crate::future::Future;
 use crate::outcome::Outcome;
 use crate::rivals::Chooser;
 use crate::rivals::arc::Arc;
 use crate::rivals::epochs::Epochs;
 use crate::rivals::s3fifo::S3Fifo;
+use crate::rivals::smq::Smq;
 use crate::rivals::stock::{Stock, Tiers};
 use crate::rivals::touches::{Rule, Touches};
 use crate::still::Still;
@@ -29,6 +33,14 @@ const TOUCHES: [u32; 4] = [2, 3, 5, 10];
 const WINDOWS: [(&str, u32); 2] = [("minute", 60), ("hour", 3600)];
 /// Epochs of the one that counts.
 const EPOCHS: [(&str, u32); 3] = [("5-minutes", 300), ("hour", 3600), ("day", 86_400)];
+/// Epochs of those that know the future.
+const FORESEEN: [(&str, u32); 5] = [
+    ("10-seconds", 10),
+    ("minute", 60),
+    ("5-minutes", 300),
+    ("hour", 3600),
+    ("day", 86_400),
+];
 const SECOND_NANOS: u64 = 1_000_000_000;
 
 /// Numbers that a policy was given, by name.
@@ -44,6 +56,8 @@ pub enum Kind {
     Reactive,
     /// One that moves nothing.
     Static,
+    /// One that knows the future, and that no policy can be.
+    Bound,
 }
 
 /// A policy, and what came of it.
@@ -123,6 +137,13 @@ pub fn simulate(trace: &Trace, setup: &Setup) -> Result<Vec<PolicyOutcome>, Simu
             one.params = params;
             all.push(one);
         }
+    }
+    for (name, params, chooser) in field.bounds() {
+        let driver = Stock::new(chooser, false, field.tiers());
+        let (mut one, _) = field.run(&name, Kind::Bound, driver);
+        one.timed = false;
+        one.params = params;
+        all.push(one);
     }
     if let Some(all_slow) = all.first().map(|one| one.outcome) {
         for one in &mut all {
@@ -204,6 +225,11 @@ impl<'trace> Field<'trace> {
             ("lru".into(), Params::new(), Box::new(Touches::new(lru))),
             ("arc".into(), Params::new(), Box::new(Arc::new(fast))),
             ("s3-fifo".into(), Params::new(), Box::new(S3Fifo::new(fast))),
+            (
+                "smq".into(),
+                Params::new(),
+                Box::new(Smq::new(fast, self.regions)),
+            ),
         ];
         for touches in TOUCHES {
             for (name, seconds) in WINDOWS {
@@ -224,6 +250,32 @@ impl<'trace> Field<'trace> {
             let period = u64::from(seconds) * SECOND_NANOS;
             let name = format!("epoch-{name}");
             all.push((name, params, Box::new(Epochs::new(period, fast))));
+        }
+        all
+    }
+
+    /// Those that know the future.
+    fn bounds(&self) -> Vec<(String, Params, Box<dyn Chooser>)> {
+        let [_, slow] = &self.members;
+        let future = Rc::new(Future::of(self.trace, self.region_bytes, slow));
+        #[allow(clippy::cast_precision_loss, reason = "a power of two")]
+        let transfer_seconds = self.region_bytes as f64 / slow.profile.bytes_per_second;
+        let cost = MoveCost {
+            to_come_seconds: slow.profile.read_seconds + transfer_seconds,
+            to_leave_seconds: slow.profile.write_seconds + transfer_seconds,
+        };
+        let fast = self.fast_regions;
+        let belady = Belady::new(Rc::clone(&future), cost, fast);
+        let mut all: Vec<(String, Params, Box<dyn Chooser>)> =
+            vec![("belady".into(), Params::new(), Box::new(belady))];
+        for (kind, names) in [("clairvoyant", Names::All), ("learnable", Names::Learnable)] {
+            for (name, seconds) in FORESEEN {
+                let period = u64::from(seconds) * SECOND_NANOS;
+                let future = Rc::clone(&future);
+                let one = Clairvoyant::new(future, cost, names, period, fast);
+                let params = Params::from([("epoch_seconds", f64::from(seconds))]);
+                all.push((format!("{kind}-{name}"), params, Box::new(one)));
+            }
         }
         all
     }

@@ -2,8 +2,8 @@
 //! 4. Every region comes at its first touch; which of two lists a region leaves from follows from
 //! which of two ghosts was asked for more.
 
-use super::Chooser;
 use super::order::Order;
+use super::{Asked, Chooser};
 
 /// The lists, by their names in the paper.
 pub(crate) struct Arc {
@@ -44,7 +44,8 @@ impl Arc {
 }
 
 impl Chooser for Arc {
-    fn wants(&mut self, _: u64, region: u32) -> bool {
+    fn wants(&mut self, asked: Asked) -> bool {
+        let region = asked.region;
         let (once, often) = (self.ghost_once.len(), self.ghost_often.len());
         self.asked_often = self.ghost_often.contains(region);
         if self.ghost_once.remove(region) {
@@ -66,7 +67,8 @@ impl Chooser for Arc {
         true
     }
 
-    fn hit(&mut self, region: u32) {
+    fn hit(&mut self, asked: Asked) {
+        let region = asked.region;
         self.once.remove(region);
         self.often.push(region);
     }

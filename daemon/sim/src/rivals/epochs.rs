@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Chooser;
+use super::{Asked, Chooser};
 
 /// Touches that a promotion costs: reading a region takes a hard disk as long as two accesses.
 const COST_TO_COME: f64 = 2.0;
@@ -41,13 +41,13 @@ impl Epochs {
 }
 
 impl Chooser for Epochs {
-    fn wants(&mut self, _: u64, region: u32) -> bool {
-        self.count(region);
+    fn wants(&mut self, asked: Asked) -> bool {
+        self.count(asked.region);
         false
     }
 
-    fn hit(&mut self, region: u32) {
-        self.count(region);
+    fn hit(&mut self, asked: Asked) {
+        self.count(asked.region);
     }
 
     fn came(&mut self, region: u32) {
@@ -68,7 +68,7 @@ impl Chooser for Epochs {
         Some(self.period_nanos)
     }
 
-    fn turn(&mut self) -> Vec<u32> {
+    fn turn(&mut self, _: u64) -> Vec<u32> {
         let mut warm: Vec<(f64, u32)> = self
             .counts
             .iter()

@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::Chooser;
 use super::order::Order;
+use super::{Asked, Chooser};
 
 /// Touches that are counted at most.
 const COUNTED_MAX: u8 = 3;
@@ -77,14 +77,16 @@ impl S3Fifo {
 }
 
 impl Chooser for S3Fifo {
-    fn wants(&mut self, _: u64, region: u32) -> bool {
+    fn wants(&mut self, asked: Asked) -> bool {
+        let region = asked.region;
         if self.ghost.remove(region) {
             self.known.push(region);
         }
         true
     }
 
-    fn hit(&mut self, region: u32) {
+    fn hit(&mut self, asked: Asked) {
+        let region = asked.region;
         let touched = self.counted.entry(region).or_default();
         *touched = (*touched + 1).min(COUNTED_MAX);
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use tier_core::units::{MemberIndex, MemberRegion};
 use tier_core::volume::Leg;
 
-use super::Chooser;
+use super::{Asked, Chooser};
 use crate::trace::Op;
 use crate::world::{Driver, Order, Route, Seen, Touch};
 
@@ -194,15 +194,20 @@ impl Driver for Stock {
 
     fn touched(&mut self, now: u64, touch: Touch, orders: &mut Vec<Order>) {
         let region = touch.region;
+        let asked = Asked {
+            at_nanos: now,
+            region,
+            op: touch.op,
+        };
         if let Some(resident) = self.residents.get_mut(&region) {
             resident.is_dirty |= touch.op == Op::Write;
             // One that is leaving is gone already for who decides.
             if resident.motion != Motion::Leaving {
-                self.chooser.hit(region);
+                self.chooser.hit(asked);
             }
             return;
         }
-        if self.wanted.contains(&region) || !self.chooser.wants(now, region) {
+        if self.wanted.contains(&region) || !self.chooser.wants(asked) {
             return;
         }
         self.bring(region, orders);
@@ -225,13 +230,11 @@ impl Driver for Stock {
 
     fn woken(&mut self, now: u64, _: &mut Seen, orders: &mut Vec<Order>) -> Option<u64> {
         let period = self.chooser.period_nanos()?;
-        if now > 0 {
-            // What was wanted an epoch ago and has not come is wanted no longer.
-            self.wanted.clear();
-            for region in self.chooser.turn() {
-                if !self.residents.contains_key(&region) {
-                    self.bring(region, orders);
-                }
+        // What was wanted an epoch ago and has not come is wanted no longer.
+        self.wanted.clear();
+        for region in self.chooser.turn(now) {
+            if !self.residents.contains_key(&region) {
+                self.bring(region, orders);
             }
         }
         Some(now + period)

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::Chooser;
 use super::order::Order;
+use super::{Asked, Chooser};
 
 /// When a region is promoted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +33,10 @@ impl Touches {
 }
 
 impl Chooser for Touches {
-    fn wants(&mut self, now: u64, region: u32) -> bool {
+    fn wants(&mut self, asked: Asked) -> bool {
+        let now = asked.at_nanos;
         let rule = self.rule;
-        let recent = self.recent.entry(region).or_default();
+        let recent = self.recent.entry(asked.region).or_default();
         recent.push_back(now);
         while recent
             .front()
@@ -46,8 +47,8 @@ impl Chooser for Touches {
         recent.len() >= rule.touches
     }
 
-    fn hit(&mut self, region: u32) {
-        self.order.push(region);
+    fn hit(&mut self, asked: Asked) {
+        self.order.push(asked.region);
     }
 
     fn came(&mut self, region: u32) {
