@@ -247,7 +247,7 @@ fn each_move_has_a_reason(moves: &[Move]) {
                 ..
             } => {
                 assert!(one.to.class < one.from.class, "{one:?}");
-                assert!(touches >= 4 && benefit_seconds > cost_seconds, "{one:?}");
+                assert!(touches >= 2 && benefit_seconds > cost_seconds, "{one:?}");
                 promoted += u32::from(one.to.class == Class::Nvme) * one.count;
             }
             Cause::Demotion { .. } => assert!(one.to.class > one.from.class, "{one:?}"),

@@ -37,6 +37,18 @@ pub(crate) struct Pace {
     moved_bytes: f64,
 }
 
+/// What moves have to do with a latency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// None was under way.
+    NoMoves,
+    /// Their copies were few among the requests that waited: the members are given more to do than
+    /// they can, and moves are what relieves them.
+    LittleShare,
+    /// They may be why requests waited.
+    Moves,
+}
+
 impl Pace {
     pub(crate) fn new(bytes_per_second_max: f64, target_seconds: f64) -> Self {
         Self {
@@ -50,13 +62,13 @@ impl Pace {
         }
     }
 
-    /// Takes in the 99th percentile of foreground latency; `moving` if mirrors were copying.
-    pub(crate) fn observe(&mut self, latency_seconds: f64, moving: bool) {
-        if !moving {
+    /// Takes in the 99th percentile of foreground latency.
+    pub(crate) fn observe(&mut self, latency_seconds: f64, blame: Blame) {
+        if blame == Blame::NoMoves {
             let baseline = self.baseline_seconds.get_or_insert(latency_seconds);
             *baseline += NEWEST * (latency_seconds - *baseline);
         }
-        if moving && latency_seconds > self.target() {
+        if blame == Blame::Moves && latency_seconds > self.target() {
             self.level = (self.level * PACE_CUT).max(PACE_MIN);
         } else {
             self.level = (self.level + PACE_STEP).min(1.0);

@@ -103,8 +103,7 @@ impl Engine {
             Event::Samples(samples) => self.policy.samples(&samples, migrate, now),
             Event::Hot(hot) => self.policy.hot(hot, migrate, now),
             Event::Resources(resources) => {
-                self.policy
-                    .resources(&resources, migrate.mirrors() > 0, now);
+                self.policy.resources(&resources, migrate.mirrors(), now);
             }
             Event::MoveRequested {
                 request,

@@ -1,21 +1,22 @@
 //! How much each region was used lately.
 //!
 //! Owns: [`Heat`], one flat record of [`BYTES_PER_REGION`] bytes per region of the volume. Heat is
-//! the number of touches that a move could have made faster (those that were not sequential),
-//! halved with each half-life that passes; it is decayed when it is looked at, so that a step
-//! costs only the regions it names. May not: decide what is hot, or say anything about data: the
-//! counts are hints (rule 8).
+//! counted in touches: accesses of the slowest tier that a move could have made faster, and for
+//! transfers as many as take as long, halved with each half-life that passes; it is decayed when it
+//! is looked at, so that a step costs only the regions it names. May not: decide what is hot, or
+//! say anything about data: the counts are hints (rule 8).
+
+mod decay;
 
 use crate::event::RegionCount;
 use crate::units::{Now, VolumeRegion};
-use crate::volume::Class;
+use crate::volume::{Class, Profile};
+use decay::Decay;
 
 /// Time steps per half-life.
-const GRAINS: u32 = 256;
+const GRAINS: u64 = 16_384;
 /// Memory that a tracked region takes here.
 pub const BYTES_PER_REGION: usize = size_of::<Region>();
-/// Heat at and below which a region counts as untouched: its probation begins anew.
-const COLD: f32 = 0.5;
 
 /// What is kept of one region.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,14 +29,10 @@ struct Region {
     updated: u32,
     /// When it came to where it is, in grains; zero if it was always there.
     arrived: u32,
-    /// Intervals in which it was touched since it was last cold.
-    intervals: u8,
     /// Where it is: index into [`Class::ALL`].
     class: u8,
     /// Where a promotion brought it from: index into [`Class::ALL`]; [`NOT_PROMOTED`] otherwise.
     origin: u8,
-    /// Touched since it arrived.
-    used: bool,
 }
 
 const NOT_PROMOTED: u8 = u8::MAX;
@@ -58,21 +55,15 @@ impl Touches {
 pub(crate) struct View {
     pub(crate) touches: Touches,
     pub(crate) class: Class,
-    pub(crate) intervals: u8,
     /// Seconds since it came to where it is, if a move brought it.
     pub(crate) resident_seconds: Option<f64>,
-    /// Brought by a promotion, and not touched since.
-    pub(crate) unused: bool,
 }
 
 /// What a region's counts of one interval made known.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Counted {
-    /// Of this interval, those that were not sequential.
+    /// Of this interval.
     pub(crate) touches: Touches,
-    /// Decayed touches, this interval's included.
-    pub(crate) heat: f32,
-    pub(crate) intervals: u8,
     pub(crate) class: Class,
     /// Where a promotion brought it from, if one did: what its touches saved is known then.
     pub(crate) origin: Option<Class>,
@@ -83,8 +74,9 @@ pub(crate) struct Counted {
 pub(crate) struct Heat {
     regions: Vec<Region>,
     grain_nanos: u64,
-    /// What is left of heat after so many grains of a half-life.
-    decay: Vec<f32>,
+    decay: Decay,
+    /// Bytes whose transfer takes the slowest tier as long as an access.
+    bytes_per_touch: f64,
 }
 
 fn class_index(class: Class) -> u8 {
@@ -104,48 +96,41 @@ fn class_at(index: u8) -> Class {
 
 impl Heat {
     pub(crate) fn new(half_life_nanos: u64) -> Self {
-        // The 256th root by eight square roots, which IEEE 754 rounds the same everywhere.
-        let root = (0..GRAINS.trailing_zeros()).fold(0.5_f32, |root, _| root.sqrt());
-        let mut left = 1.0_f32;
-        let mut decay = Vec::with_capacity(GRAINS as usize);
-        for _ in 0..GRAINS {
-            decay.push(left);
-            left *= root;
-        }
-        let grain_nanos = (half_life_nanos / u64::from(GRAINS)).max(1);
         Self {
             regions: Vec::new(),
-            grain_nanos,
-            decay,
+            grain_nanos: (half_life_nanos / GRAINS).max(1),
+            decay: Decay::new(half_life_nanos),
+            bytes_per_touch: f64::INFINITY,
         }
     }
 
-    /// Forgets all, and takes in where each region is.
-    pub(crate) fn start(&mut self, regions: u32) {
+    /// Forgets all, and takes in how many regions there are and what the slowest tier is like.
+    pub(crate) fn start(&mut self, regions: u32, slowest: Option<Profile>) {
         let fresh = Region {
             origin: NOT_PROMOTED,
             ..Region::default()
         };
         self.regions = vec![fresh; regions as usize];
+        let bytes = slowest.map(|profile| profile.read_seconds * profile.bytes_per_second);
+        self.bytes_per_touch = bytes.filter(|bytes| *bytes > 0.0).unwrap_or(f64::INFINITY);
     }
 
     fn grain(&self, now: Now) -> u32 {
-        // Zero stands for "always there", so time begins at one.
+        // Zero stands for "never", so time begins at one.
         u32::try_from(now.0 / self.grain_nanos).unwrap_or(u32::MAX - 1) + 1
     }
 
-    fn left(&self, grains: u32) -> f32 {
-        let halvings = grains / GRAINS;
-        if halvings > 100 {
-            return 0.0;
+    fn nanos_since(&self, grain: u32, now: Now) -> u64 {
+        u64::from(self.grain(now).saturating_sub(grain)) * self.grain_nanos
+    }
+
+    /// What a region's counts come to.
+    pub(crate) fn touches(&self, counted: &RegionCount) -> Touches {
+        let random = random_touches(counted);
+        Touches {
+            reads: random.reads + bytes(counted.read_bytes) / self.bytes_per_touch,
+            writes: random.writes + bytes(counted.written_bytes) / self.bytes_per_touch,
         }
-        let within = self
-            .decay
-            .get((grains % GRAINS) as usize)
-            .copied()
-            .unwrap_or(0.0);
-        // Two to the power of minus `halvings`, exactly.
-        within * f32::from_bits((127 - halvings) << 23)
     }
 
     /// Says where a range is, without a move having brought it there.
@@ -168,7 +153,6 @@ impl Heat {
             region.class = class_index(to);
             region.origin = from.map_or(NOT_PROMOTED, class_index);
             region.arrived = arrived;
-            region.used = false;
         }
     }
 
@@ -183,28 +167,19 @@ impl Heat {
     pub(crate) fn count(&mut self, counted: &RegionCount, now: Now) -> Option<Counted> {
         let grain = self.grain(now);
         let updated = self.regions.get(counted.region.0 as usize)?.updated;
-        let left = self.left(grain.saturating_sub(updated));
-        let touches = random_touches(counted);
+        let passed = self.nanos_since(updated, now);
+        let left = self.decay.left(passed);
+        let touches = self.touches(counted);
         let region = self.regions.get_mut(counted.region.0 as usize)?;
-        region.touches *= left;
-        region.writes *= left;
         region.updated = grain;
-        if region.touches <= COLD {
-            region.intervals = 0;
-        }
-        if touches.sum() > 0.0 {
-            region.intervals = region.intervals.saturating_add(1);
-            region.used = true;
-        }
         #[allow(clippy::cast_possible_truncation, reason = "a count needs no 53 bits")]
         {
-            region.touches += touches.sum() as f32;
-            region.writes += touches.writes as f32;
+            let sum = touches.sum() as f32;
+            region.touches = region.touches * left + sum;
+            region.writes = region.writes * left + touches.writes as f32;
         }
         Some(Counted {
             touches,
-            heat: region.touches,
-            intervals: region.intervals,
             class: class_at(region.class),
             origin: (region.origin != NOT_PROMOTED).then(|| class_at(region.origin)),
         })
@@ -212,28 +187,21 @@ impl Heat {
 
     pub(crate) fn view(&self, region: VolumeRegion, now: Now) -> Option<View> {
         let known = self.regions.get(region.0 as usize)?;
-        let grain = self.grain(now);
-        let left = self.left(grain.saturating_sub(known.updated));
+        let passed = self.nanos_since(known.updated, now);
+        let left = self.decay.left(passed);
         let (touches, writes) = (
             f64::from(known.touches * left),
             f64::from(known.writes * left),
         );
-        let resident = grain.saturating_sub(known.arrived);
         #[allow(clippy::cast_precision_loss, reason = "grains are far coarser")]
-        let grain_seconds = self.grain_nanos as f64 / 1e9;
+        let seconds_since = |grain: u32| self.nanos_since(grain, now) as f64 / 1e9;
         Some(View {
             touches: Touches {
                 reads: (touches - writes).max(0.0),
                 writes,
             },
             class: class_at(known.class),
-            intervals: if touches <= f64::from(COLD) {
-                0
-            } else {
-                known.intervals
-            },
-            resident_seconds: (known.arrived > 0).then(|| f64::from(resident) * grain_seconds),
-            unused: known.origin != NOT_PROMOTED && !known.used,
+            resident_seconds: (known.arrived > 0).then(|| seconds_since(known.arrived)),
         })
     }
 
@@ -253,6 +221,14 @@ impl Heat {
                 self.view(region, now).map(|view| (region, view))
             })
     }
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "an interval's bytes have no 53 bits"
+)]
+fn bytes(of: crate::units::Bytes) -> f64 {
+    of.0 as f64
 }
 
 /// Touches that a faster home would have helped: a sequential one costs about the same anywhere.

@@ -3,9 +3,9 @@
 //! Owns: the prices, all in expected foreground seconds, and the choice of candidates; pure
 //! functions of what is known ([`Known`]). May not: order anything or spend anything.
 //!
-//! The future use of a region is taken to be its recent use (decayed touches): what has been used
-//! for a while will be used for about as long again. So a region is promoted when what it cost on
-//! the slow tier lately exceeds what the move costs, which is never worse than twice the best.
+//! The future use of a region is taken to be its use of the last hours (decayed touches): what has
+//! been used for a while will be used for about as long again. So a region is promoted when what it
+//! cost on the slow tier exceeds what the move costs, which is never worse than twice the best.
 
 use crate::heat::{Heat, Touches, View};
 use crate::migrate::Migrate;
@@ -34,8 +34,10 @@ pub(crate) struct Known<'a> {
 pub(crate) struct Price {
     /// Busy seconds of the slower member.
     pub(crate) device_seconds: f64,
-    /// Foreground seconds.
+    /// What it has to earn, in foreground seconds.
     pub(crate) seconds: f64,
+    /// Of these, what requests wait for it.
+    pub(crate) waiting_seconds: f64,
 }
 
 impl Price {
@@ -45,11 +47,17 @@ impl Price {
         Self {
             device_seconds: self.device_seconds * regions,
             seconds: self.seconds * regions,
+            waiting_seconds: self.waiting_seconds * regions,
         }
     }
 
     pub(crate) fn is_free(self) -> bool {
         self.seconds <= self.device_seconds * FREE_SHARE
+    }
+
+    /// Whether the members are idle, so that nothing waits.
+    pub(crate) fn is_idle(self) -> bool {
+        self.waiting_seconds <= self.device_seconds * FREE_SHARE
     }
 }
 
@@ -75,8 +83,6 @@ impl Candidate {
 pub(crate) struct Victim {
     pub(crate) region: VolumeRegion,
     pub(crate) heat: f64,
-    /// Promoted, tried for long enough, and not used: it has no claim to stay.
-    pub(crate) unused: bool,
 }
 
 impl Known<'_> {
@@ -126,7 +132,8 @@ impl Known<'_> {
             .chain(cheapest)
         {
             price.device_seconds = price.device_seconds.max(device);
-            price.seconds += seconds;
+            price.seconds += device * self.config.device_price;
+            price.waiting_seconds += seconds;
         }
         if to != Class::Hdd {
             let gib = bytes / f64::from(1 << 30);
@@ -160,8 +167,7 @@ impl Known<'_> {
             reads: view.touches.reads + running.reads,
             writes: view.touches.writes + running.writes,
         };
-        let on_probation = burst.is_none() && view.intervals < self.config.probation_intervals;
-        if touches.sum() < f64::from(self.config.promote_touches_min) || on_probation {
+        if touches.sum() < f64::from(self.config.promote_touches_min) {
             return None;
         }
         let settled = self.is_settled(view);
@@ -193,29 +199,20 @@ impl Known<'_> {
             .is_none_or(|seconds| seconds >= self.config.residency_seconds)
     }
 
-    /// The regions of a tier that should leave it first: those whose trial came to nothing, then
-    /// the coldest.
+    /// The regions of a tier that should leave it first: the coldest.
     pub(crate) fn victims(&self, class: Class) -> Vec<Victim> {
         let mut victims: Vec<Victim> = self
             .heat
             .of_class(class, self.now)
-            .filter_map(|(region, view)| {
-                let resident = view.resident_seconds.unwrap_or(f64::INFINITY);
-                let unused = view.unused && resident >= self.config.trial_seconds;
-                let may_go = unused || self.is_settled(view);
-                may_go.then(|| Victim {
-                    region,
-                    heat: view.touches.sum(),
-                    unused,
-                })
+            .filter(|(_, view)| self.is_settled(*view))
+            .map(|(region, view)| Victim {
+                region,
+                heat: view.touches.sum(),
             })
             .collect();
         let order = |one: &Victim, other: &Victim| {
-            other
-                .unused
-                .cmp(&one.unused)
-                .then(one.heat.total_cmp(&other.heat))
-                .then(one.region.cmp(&other.region))
+            let order = one.heat.total_cmp(&other.heat);
+            order.then(one.region.cmp(&other.region))
         };
         if victims.len() > VICTIMS_MAX {
             victims.select_nth_unstable_by(VICTIMS_MAX, order);

@@ -11,7 +11,7 @@ mod dispatch;
 
 pub use config::{ConfigError, PolicyConfig};
 
-use crate::budget::{Account, Pace};
+use crate::budget::{Account, Blame, Pace};
 use crate::command::Stage;
 use crate::event::{HotRegion, Resources, Samples};
 use crate::heat::{Heat, Touches};
@@ -19,12 +19,14 @@ use crate::migrate::{Ended, Migrate};
 use crate::plan::{Candidate, Known, Victim};
 use crate::resource::Loads;
 use crate::units::{MoveId, Now, VolumeRegion, nanos};
-use crate::volume::Class;
+use crate::volume::{Class, Member};
 
 /// Most touches that are asked for before a region is reported.
 const HOT_THRESHOLD_MAX: u32 = 1 << 16;
 /// The threshold is set anew only when it changes by more than one part in so many.
 const HOT_THRESHOLD_STEP: u32 = 4;
+/// Share of the requests in flight on a member below which copies are not why the others wait.
+const SHARE_THAT_MATTERS: f64 = 0.1;
 /// Longest time that passes for the account between two looks at the members.
 const RESOURCES_SECONDS_MAX: f64 = 60.0;
 
@@ -105,7 +107,11 @@ impl Policy {
     /// Takes in where everything is.
     pub(crate) fn start(&mut self, migrate: &Migrate) {
         self.loads = Loads::new(&migrate.members);
-        self.heat.start(migrate.map.regions());
+        let slowest = self.loads.classes().last().copied();
+        let is_slowest = |member: &&Member| Some(member.class) == slowest;
+        let slowest = migrate.members.iter().find(is_slowest);
+        let slowest = slowest.map(|member| member.profile);
+        self.heat.start(migrate.map.regions(), slowest);
         for extent in migrate.map.iter() {
             if let Some(class) = extent.home().and_then(|leg| migrate.class_of(leg.member)) {
                 self.heat.place(extent.first, extent.count, class);
@@ -116,9 +122,8 @@ impl Policy {
     /// Takes in an interval's counts; regions that are worth it are wanted on a faster tier.
     pub(crate) fn samples(&mut self, samples: &Samples, migrate: &mut Migrate, now: Now) {
         let fastest = self.loads.classes().first().copied();
-        #[allow(clippy::cast_precision_loss, reason = "a small bound")]
-        let least = self.config.promote_touches_min as f32;
-        let mut warm: Vec<(f32, VolumeRegion)> = Vec::new();
+        let least = f64::from(self.config.promote_touches_min);
+        let mut warm: Vec<(f64, VolumeRegion)> = Vec::new();
         let mut saved = 0.0;
         for count in &samples.regions {
             let Some(counted) = self.heat.count(count, now) else {
@@ -127,16 +132,17 @@ impl Policy {
             if let Some(origin) = counted.origin {
                 saved += self.loads.benefit(counted.touches, origin, counted.class);
             }
-            let may_rise = Some(counted.class) != fastest
-                && counted.heat >= least
-                && counted.intervals >= self.config.probation_intervals;
-            if may_rise {
-                warm.push((counted.heat, count.region));
+            let heat = self
+                .heat
+                .view(count.region, now)
+                .map_or(0.0, |view| view.touches.sum());
+            if Some(counted.class) != fastest && heat >= least {
+                warm.push((heat, count.region));
             }
         }
         self.account.save(saved);
         let most = self.config.pending_max as usize;
-        let order = |one: &(f32, VolumeRegion), other: &(f32, VolumeRegion)| {
+        let order = |one: &(f64, VolumeRegion), other: &(f64, VolumeRegion)| {
             other.0.total_cmp(&one.0).then(one.1.cmp(&other.1))
         };
         if warm.len() > most {
@@ -198,13 +204,13 @@ impl Policy {
         }
     }
 
-    /// Takes in the load of the members.
-    pub(crate) fn resources(&mut self, resources: &Resources, moving: bool, now: Now) {
+    /// Takes in the load of the members, while so many mirrors are under way.
+    pub(crate) fn resources(&mut self, resources: &Resources, mirrors: u32, now: Now) {
         self.loads.observe(resources);
         if let Some(p99) = resources.foreground_p99 {
             #[allow(clippy::cast_precision_loss, reason = "a latency has no 53 bits")]
             let seconds = p99.0 as f64 / 1e6;
-            self.pace.observe(seconds, moving);
+            self.pace.observe(seconds, blame(resources, mirrors));
         }
         let passed = self.resources_at.map_or(0.0, |at| now.seconds_since(at));
         self.account
@@ -280,6 +286,19 @@ impl Policy {
         )]
         let touches = touches as u32;
         touches.clamp(self.config.promote_touches_min, HOT_THRESHOLD_MAX)
+    }
+}
+
+/// What moves have to do with the latency that was seen.
+fn blame(resources: &Resources, mirrors: u32) -> Blame {
+    let in_flight = resources.members.iter().map(|member| member.in_flight);
+    let in_flight = in_flight.fold(0.0, f64::max);
+    if mirrors == 0 {
+        Blame::NoMoves
+    } else if f64::from(mirrors) < in_flight * SHARE_THAT_MATTERS {
+        Blame::LittleShare
+    } else {
+        Blame::Moves
     }
 }
 

@@ -90,10 +90,22 @@ impl Loads {
 
     /// Loaded latency of a tier: the mean of its members.
     pub(crate) fn latency(&self, class: Class) -> Latency {
+        self.mean(class, |load| (load.read_seconds, load.write_seconds))
+    }
+
+    /// Latency of a tier of which nothing else is asked: the mean of its members' profiles.
+    fn at_rest(&self, class: Class) -> Latency {
+        self.mean(class, |load| {
+            (load.profile.read_seconds, load.profile.write_seconds)
+        })
+    }
+
+    fn mean(&self, class: Class, of: impl Fn(&Load) -> (f64, f64)) -> Latency {
         let (mut sum, mut count) = (Latency::default(), 0.0);
         for load in self.members.iter().filter(|load| load.class == class) {
-            sum.read_seconds += load.read_seconds;
-            sum.write_seconds += load.write_seconds;
+            let (read_seconds, write_seconds) = of(load);
+            sum.read_seconds += read_seconds;
+            sum.write_seconds += write_seconds;
             count += 1.0;
         }
         if count > 0.0 {
@@ -105,9 +117,23 @@ impl Loads {
 
     /// Foreground seconds that these accesses would take less on `to` than on `from`.
     pub(crate) fn benefit(&self, touches: Touches, from: Class, to: Class) -> f64 {
-        let (from, to) = (self.latency(from), self.latency(to));
-        touches.reads * (from.read_seconds - to.read_seconds)
-            + touches.writes * (from.write_seconds - to.write_seconds)
+        let gain = self.gain(from, to);
+        touches.reads * gain.read_seconds + touches.writes * gain.write_seconds
+    }
+
+    /// What one access takes less on `to` than on `from`. How long requests queue just now says
+    /// little about the hours for which a move is made, so that a queue at the slower tier makes
+    /// a move no better; one at the faster tier that is longer makes it worse.
+    fn gain(&self, from: Class, to: Class) -> Latency {
+        let gain = |of: fn(Latency) -> f64| {
+            let at_rest = of(self.at_rest(from)) - of(self.at_rest(to));
+            let source = of(self.latency(from)).max(of(self.at_rest(from)));
+            at_rest.min(source - of(self.latency(to)))
+        };
+        Latency {
+            read_seconds: gain(|one| one.read_seconds),
+            write_seconds: gain(|one| one.write_seconds),
+        }
     }
 
     /// Device seconds that moving `bytes` takes on one member, and the foreground seconds they

@@ -58,6 +58,14 @@ pub(crate) fn state() -> VolumeState {
     }
 }
 
+/// Parameters that leave a tenth of each tier free, so that a small one has headroom.
+pub(crate) fn config() -> PolicyConfig {
+    PolicyConfig {
+        headroom: 0.1,
+        ..PolicyConfig::default()
+    }
+}
+
 pub(crate) struct Shell {
     pub(crate) engine: Engine,
     pub(crate) now: Now,
@@ -84,7 +92,7 @@ impl Shell {
         Self::new(
             PolicyConfig {
                 enabled: false,
-                ..PolicyConfig::default()
+                ..config()
             },
             state(),
             Vec::new(),

@@ -4,10 +4,10 @@ use super::*;
 fn the_pace_is_halved_when_the_foreground_suffers_and_grows_by_steps() {
     let mut pace = Pace::new(1_000.0, 0.01);
     let start = pace.bytes_per_second();
-    pace.observe(0.02, true);
+    pace.observe(0.02, Blame::Moves);
     assert!((pace.bytes_per_second() - start / 2.0).abs() < 1e-9);
     for _ in 0..20 {
-        pace.observe(0.02, true);
+        pace.observe(0.02, Blame::Moves);
     }
     assert!(
         pace.bytes_per_second() > 0.0,
@@ -15,7 +15,7 @@ fn the_pace_is_halved_when_the_foreground_suffers_and_grows_by_steps() {
     );
     assert_eq!(pace.mirrors(8), 1);
     for _ in 0..20 {
-        pace.observe(0.005, true);
+        pace.observe(0.005, Blame::Moves);
     }
     assert!((pace.bytes_per_second() - 1_000.0).abs() < 1e-9);
     assert_eq!(pace.mirrors(8), 8);
@@ -25,15 +25,15 @@ fn the_pace_is_halved_when_the_foreground_suffers_and_grows_by_steps() {
 fn without_a_target_the_latency_without_moves_is_the_measure() {
     let mut pace = Pace::new(1_000.0, 0.0);
     for _ in 0..10 {
-        pace.observe(0.030, false);
+        pace.observe(0.030, Blame::NoMoves);
     }
     let before = pace.bytes_per_second();
-    pace.observe(0.040, true);
+    pace.observe(0.040, Blame::Moves);
     assert!(
         pace.bytes_per_second() > before,
         "a slow volume is slow without moves too"
     );
-    pace.observe(0.050, true);
+    pace.observe(0.050, Blame::Moves);
     assert!(pace.bytes_per_second() < before);
 }
 

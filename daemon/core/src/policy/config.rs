@@ -22,20 +22,15 @@ pub struct PolicyConfig {
     pub foreground_target_seconds: f64,
     /// Share of a tier that the policy leaves free.
     pub headroom: f64,
-    /// Time in which heat halves: how far back "recent touches" go.
+    /// Time in which the heat halves by which regions are weighed against each other: what was
+    /// used for a while is taken to be used for about as long again.
     pub half_life_seconds: f64,
     /// Touches below which nothing is promoted, however cheap it is.
     pub promote_touches_min: u32,
-    /// Intervals in which a region must have been touched before samples alone promote it; until
-    /// then it is on probation. A burst that `Event::Hot` tells of passes at once.
-    pub probation_intervals: u8,
     /// How many times warmer a region must be than the one it displaces.
     pub hysteresis: f64,
-    /// Time after a region's arrival in which the policy does not move it again, unless it was
-    /// never used where it arrived.
+    /// Time after a region's arrival in which the policy does not move it again.
     pub residency_seconds: f64,
-    /// Time after which a promoted region that was not used again may be displaced by anything.
-    pub trial_seconds: f64,
     /// Time between plans.
     pub plan_seconds: f64,
     /// Share of the members' busy time that the insurance account earns.
@@ -44,6 +39,9 @@ pub struct PolicyConfig {
     pub insurance_start_seconds: f64,
     /// What the account holds at most, in foreground seconds.
     pub insurance_max_seconds: f64,
+    /// Price of a second of device time, in foreground seconds. At 0, everything that is used at
+    /// all is moved.
+    pub device_price: f64,
     /// Price of wear, in foreground seconds per GiB written to flash.
     pub wear_seconds_per_gib: f64,
     /// Pause before a failed command is given again.
@@ -67,17 +65,16 @@ impl Default for PolicyConfig {
             move_bytes_max: 64 << 20,
             copy_bytes_per_second_max: 512.0 * f64::from(1 << 20),
             foreground_target_seconds: 0.0,
-            headroom: 0.1,
-            half_life_seconds: 600.0,
-            promote_touches_min: 4,
-            probation_intervals: 2,
-            hysteresis: 1.5,
+            headroom: 0.03,
+            half_life_seconds: 10_000.0,
+            promote_touches_min: 2,
+            hysteresis: 2.0,
             residency_seconds: 300.0,
-            trial_seconds: 600.0,
             plan_seconds: 60.0,
             insurance_share: 0.05,
             insurance_start_seconds: 1.0,
             insurance_max_seconds: 600.0,
+            device_price: 1.0,
             wear_seconds_per_gib: 0.05,
             retry_seconds: 1.0,
             failed_range_seconds: 86_400.0,
@@ -111,7 +108,6 @@ impl PolicyConfig {
         for seconds in [
             &mut self.half_life_seconds,
             &mut self.residency_seconds,
-            &mut self.trial_seconds,
             &mut self.plan_seconds,
             &mut self.retry_seconds,
             &mut self.failed_range_seconds,
@@ -132,10 +128,10 @@ impl PolicyConfig {
         let not_negative = [
             ("foreground_target_seconds", self.foreground_target_seconds),
             ("residency_seconds", self.residency_seconds),
-            ("trial_seconds", self.trial_seconds),
             ("insurance_share", self.insurance_share),
             ("insurance_start_seconds", self.insurance_start_seconds),
             ("insurance_max_seconds", self.insurance_max_seconds),
+            ("device_price", self.device_price),
             ("wear_seconds_per_gib", self.wear_seconds_per_gib),
             ("retry_seconds", self.retry_seconds),
             ("failed_range_seconds", self.failed_range_seconds),

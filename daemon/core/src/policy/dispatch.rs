@@ -3,7 +3,7 @@
 use super::{Policy, Victims, Want};
 use crate::command::{Command, Reason};
 use crate::migrate::Migrate;
-use crate::plan::{Price, Victim};
+use crate::plan::{Candidate, Price, Victim};
 use crate::units::{MoveId, Now, VolumeRegion, nanos};
 use crate::volume::{Class, Extent};
 
@@ -15,9 +15,8 @@ const COLD: f64 = 0.5;
 /// Room that is wanted on a tier.
 struct Need {
     class: Class,
-    regions: u32,
-    /// What having it is worth, per region.
-    worth_seconds: f64,
+    /// What each region is worth to who wants it, from the most on.
+    worth_seconds: Vec<f64>,
     room_for: Option<MoveId>,
 }
 
@@ -118,9 +117,12 @@ impl Policy {
             self.forget(region, 1);
             return;
         };
+        // A neighbour comes along where there is room for it, and not instead of a better one.
+        let least_seconds = self.least_that_fits(to, known.room(to));
+        let fits =
+            |want: &Want| want.candidate.to == to && want.candidate.net_seconds() >= least_seconds;
         let joins = |other: VolumeRegion| {
-            known.movable(other).is_some()
-                && self.want(other).is_some_and(|want| want.candidate.to == to)
+            known.movable(other).is_some() && self.want(other).is_some_and(fits)
         };
         let Some(run) = known.run_around(region, known.room(to), joins) else {
             return;
@@ -159,6 +161,22 @@ impl Policy {
         self.forget(run.first, run.count);
     }
 
+    /// What the least of those is worth for whom a tier has room.
+    fn least_that_fits(&self, to: Class, room: u32) -> f64 {
+        let wants = self.wants.iter().map(|want| &want.candidate);
+        let wants = wants.filter(|candidate| candidate.to == to);
+        let mut seconds: Vec<f64> = wants.map(Candidate::net_seconds).collect();
+        let Some(last) = (room as usize)
+            .checked_sub(1)
+            .filter(|last| *last < seconds.len())
+        else {
+            return f64::NEG_INFINITY;
+        };
+        *seconds
+            .select_nth_unstable_by(last, |one, other| other.total_cmp(one))
+            .1
+    }
+
     fn propose(
         &mut self,
         run: &Extent,
@@ -175,20 +193,16 @@ impl Policy {
 
     fn make_room_for(&mut self, want: &Want, migrate: &mut Migrate, now: Now) {
         let class = want.candidate.to;
-        let wanted = self
-            .wants
-            .iter()
-            .filter(|want| want.candidate.to == class)
-            .count();
-        let leaving = self.known(migrate, now).leaving(class);
-        let regions = u32::try_from(wanted)
-            .unwrap_or(u32::MAX)
-            .saturating_sub(leaving);
-        if regions > 0 {
-            let worth_seconds = want.candidate.net_seconds();
+        let wants = self.wants.iter().map(|want| &want.candidate);
+        let wants = wants.filter(|candidate| candidate.to == class);
+        let mut worth_seconds: Vec<f64> = wants.map(Candidate::net_seconds).collect();
+        worth_seconds.sort_by(|one, other| other.total_cmp(one));
+        // Room that comes free anyway goes to those to whom it is worth most.
+        let leaving = self.known(migrate, now).leaving(class) as usize;
+        worth_seconds.drain(..leaving.min(worth_seconds.len()));
+        if !worth_seconds.is_empty() {
             let need = Need {
                 class,
-                regions,
                 worth_seconds,
                 room_for: Some(want.id),
             };
@@ -212,26 +226,34 @@ impl Policy {
             let leg = known.movable(region);
             leg.filter(|leg| migrate.class_of(leg.member) == Some(need.class))
         };
-        let coldest = list
-            .list
-            .iter()
-            .find_map(|victim| leaves(victim.region).map(|leg| (*victim, leg)));
-        let Some((coldest, leg)) = coldest else {
+        let may_leave = list.list.iter().filter(|one| leaves(one.region).is_some());
+        let may_leave: Vec<Victim> = may_leave.take(need.worth_seconds.len()).copied().collect();
+        let Some((coldest, leg)) = may_leave
+            .first()
+            .and_then(|coldest| Some((*coldest, leaves(coldest.region)?)))
+        else {
             return;
         };
         let price = known.price(leg, to);
-        if !self.yields(coldest, need, price, to) || !self.affords(price) {
+        if !self.affords(price) {
             return;
         }
-        let mut cold: Vec<VolumeRegion> = list
-            .list
-            .iter()
-            .filter(|victim| self.yields(**victim, need, price, to))
-            .map(|victim| victim.region)
+        // The coldest makes room for the one that is worth most, the next for the next.
+        let pairs = may_leave.iter().zip(&need.worth_seconds);
+        let yields = |(victim, worth): &(&Victim, &f64)| {
+            **worth > self.loss(**victim, need.class, to) + price.seconds
+        };
+        let mut cold: Vec<VolumeRegion> = pairs
+            .take_while(yields)
+            .map(|(victim, _)| victim.region)
             .collect();
+        let most = u32::try_from(cold.len()).unwrap_or(u32::MAX);
+        if most == 0 {
+            return;
+        }
         cold.sort_unstable();
         let joins = |other| cold.binary_search(&other).is_ok() && leaves(other).is_some();
-        let Some(run) = known.run_around(coldest.region, room.min(need.regions), joins) else {
+        let Some(run) = known.run_around(coldest.region, room.min(most), joins) else {
             return;
         };
         let members = known.members(to);
@@ -243,18 +265,13 @@ impl Policy {
         self.propose(&run, &members, &reason, None, migrate, now);
     }
 
-    fn yields(&self, victim: Victim, need: &Need, price: Price, to: Class) -> bool {
+    /// What the tier that a region leaves is worth to it, with a surplus.
+    fn loss(&self, victim: Victim, from: Class, to: Class) -> f64 {
         let touches = crate::heat::Touches {
             reads: victim.heat,
             writes: 0.0,
         };
-        let loss = self.loads.benefit(touches, to, need.class).max(0.0);
-        let loss = if victim.unused {
-            0.0
-        } else {
-            loss * self.config.hysteresis
-        };
-        need.worth_seconds > loss + price.seconds
+        self.loads.benefit(touches, to, from).max(0.0) * self.config.hysteresis
     }
 
     fn refresh_victims(&mut self, class: Class, migrate: &Migrate, now: Now) {
@@ -280,15 +297,15 @@ impl Policy {
         self.next_plan = Now(now.0.saturating_add(nanos(self.config.plan_seconds)));
         let mut wants = std::mem::take(&mut self.wants);
         let known = self.known(migrate, now);
-        let half_life = nanos(self.config.half_life_seconds);
+        let patience = nanos(self.config.plan_seconds);
         wants.retain_mut(|want| match known.candidate(want.candidate.region, None) {
             Some(candidate) => {
                 want.candidate = candidate;
                 true
             }
-            // A burst that samples never confirmed is given a half-life.
+            // A burst that samples have not confirmed by the next plan is forgotten.
             None => {
-                now.nanos_since(want.since) < half_life
+                now.nanos_since(want.since) < patience
                     && known.movable(want.candidate.region).is_some()
             }
         });
@@ -310,15 +327,10 @@ impl Policy {
             let headroom = known.headroom(class);
             let list = self.victims.iter().find(|known| known.class == class);
             let coldest = list.and_then(|list| list.list.first().copied());
-            let Some(coldest) = coldest.filter(|one| one.unused || one.heat <= COLD) else {
+            let Some(coldest) = coldest.filter(|one| one.heat <= COLD) else {
                 continue;
             };
-            let wanted = if coldest.unused {
-                headroom.saturating_mul(2)
-            } else {
-                headroom
-            };
-            let regions = wanted.saturating_sub(free);
+            let regions = headroom.saturating_sub(free);
             let Some(price) = known
                 .demotes_to(class)
                 .zip(known.movable(coldest.region))
@@ -327,12 +339,11 @@ impl Policy {
                 continue;
             };
             // Room at hand is worth no more than this; only idle members are asked for it.
-            if regions > 0 && price.is_free() {
+            if regions > 0 && price.is_idle() {
                 let worth_seconds = price.seconds + f64::EPSILON + COLD * self.slowest_read();
                 let need = Need {
                     class,
-                    regions,
-                    worth_seconds,
+                    worth_seconds: vec![worth_seconds; regions as usize],
                     room_for: None,
                 };
                 self.demote(&need, migrate, now);

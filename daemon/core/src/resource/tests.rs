@@ -65,3 +65,33 @@ fn a_figure_that_is_none_is_not_taken() {
     loads.observe(&seen(Some(1_000), -1.0));
     assert!(loads.copy(MemberIndex(1), 1e6).1.is_finite());
 }
+
+#[test]
+fn a_queue_at_the_slow_tier_makes_a_move_no_better_and_one_at_the_fast_tier_makes_it_worse() {
+    let mut loads = loads();
+    let one = Touches {
+        reads: 1.0,
+        writes: 0.0,
+    };
+    let at_rest = loads.benefit(one, Class::Hdd, Class::Nvme);
+    assert!((at_rest - (0.008 - 0.000_09)).abs() < 1e-9, "{at_rest}");
+    for _ in 0..50 {
+        loads.observe(&seen(Some(2_000_000), 200.0));
+    }
+    let queued = loads.benefit(one, Class::Hdd, Class::Nvme);
+    assert!((queued - at_rest).abs() < 1e-9, "{queued}");
+    for _ in 0..50 {
+        loads.observe(&Resources {
+            members: vec![MemberLoad {
+                member: MemberIndex(0),
+                busy: 1.0,
+                in_flight: 500.0,
+                read_latency: Some(Micros(5_000_000)),
+                write_latency: None,
+            }],
+            ..Resources::default()
+        });
+    }
+    let saturated = loads.benefit(one, Class::Hdd, Class::Nvme);
+    assert!(saturated < 0.0, "it takes longer there: {saturated}");
+}
