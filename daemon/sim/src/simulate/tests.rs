@@ -87,3 +87,57 @@ fn where_nothing_pays_the_engine_costs_nothing() {
     let lru = of(&all, "lru", false).whole.slow_seconds;
     assert!(lru > 1.5 * slow, "LRU pays for each: {lru} of {slow}");
 }
+
+/// Loads of which nothing can be learned, or the wrong thing.
+fn adversaries() -> Vec<(&'static str, Trace)> {
+    let mut state = 1_u64;
+    let uniform = (0..20_000_u32).map(|number| {
+        // Knuth's constants (MMIX).
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (f64::from(number) * 0.05, (state >> 33) % 400)
+    });
+    let uniform = reads(uniform);
+    // Three accesses of each region, which never returns.
+    let scan = (0..12_000_u32).map(|number| (f64::from(number) * 0.05, u64::from(number / 3)));
+    // Two sets, each larger than the fast tier, of which one is used as long as it takes to bring
+    // it, and then the other.
+    let thrash = (0..24_000_u32).map(|number| {
+        let (turn, within) = (number / 600, number % 600);
+        let region = u64::from(turn % 2) * 200 + u64::from(within % 200);
+        (f64::from(number) * 0.05, region)
+    });
+    vec![
+        ("uniform", uniform),
+        ("scan", reads(scan)),
+        ("thrash", reads(thrash)),
+    ]
+}
+
+#[test]
+fn the_engine_never_costs_much_more_than_doing_nothing() {
+    for (name, trace) in adversaries() {
+        for fast_share in [0.05, 0.2] {
+            let setup = Setup {
+                fast_share,
+                ..Setup::default()
+            };
+            let field = Field::new(&trace, &setup);
+            let (slow, _) = field.run("all-slow", Kind::Static, Still::all_on(SLOW));
+            let (engine, driver) = field.run("engine", Kind::Engine, field.engine(&setup));
+            assert_eq!(driver.latched(), None);
+            let mut engine = engine.outcome;
+            engine.compare(&slow.outcome);
+            for (part, slow_time) in [
+                ("whole", engine.whole.slow_time),
+                ("second half", engine.second_half.slow_time),
+            ] {
+                assert!(
+                    slow_time <= 1.05,
+                    "{name} at {fast_share}, {part}: {slow_time}"
+                );
+            }
+        }
+    }
+}
