@@ -100,7 +100,7 @@ impl Known<'_> {
             clippy::cast_sign_loss,
             reason = "a share of a u32 is one"
         )]
-        let headroom = (regions * self.config.headroom).ceil() as u32;
+        let headroom = (regions * self.config.tier_headroom).ceil() as u32;
         headroom
     }
 

@@ -61,7 +61,7 @@ pub(crate) fn state() -> VolumeState {
 /// Parameters that leave a tenth of each tier free, so that a small one has headroom.
 pub(crate) fn config() -> PolicyConfig {
     PolicyConfig {
-        headroom: 0.1,
+        tier_headroom: 0.1,
         ..PolicyConfig::default()
     }
 }

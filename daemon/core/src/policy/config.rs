@@ -20,8 +20,12 @@ pub struct PolicyConfig {
     /// 99th percentile of foreground latency, in seconds, above which moves slow down. Zero: one
     /// and a half times what is seen while nothing is being moved.
     pub foreground_target_seconds: f64,
-    /// Share of a tier that the policy leaves free.
+    /// Share of the members' capacity by which a new volume is smaller than they are. Without free
+    /// regions nothing can change places.
     pub headroom: f64,
+    /// Share of each tier that promotions leave free, for moves by hand and for what has to change
+    /// places.
+    pub tier_headroom: f64,
     /// Time in which the heat halves by which regions are weighed against each other: what was
     /// used for a while is taken to be used for about as long again.
     pub half_life_seconds: f64,
@@ -65,7 +69,8 @@ impl Default for PolicyConfig {
             move_bytes_max: 64 << 20,
             copy_bytes_per_second_max: 512.0 * f64::from(1 << 20),
             foreground_target_seconds: 0.0,
-            headroom: 0.03,
+            headroom: 0.1,
+            tier_headroom: 0.03,
             half_life_seconds: 10_000.0,
             promote_touches_min: 2,
             hysteresis: 2.0,
@@ -145,7 +150,11 @@ impl PolicyConfig {
         bounded(&positive, "a number above 0", |value| value > 0.0)?;
         bounded(&not_negative, "a number, 0 or more", |value| value >= 0.0)?;
         bounded(&at_least_one, "1 or more", |value| value >= 1.0)?;
-        bounded(&[("headroom", self.headroom)], "from 0 to 0.9", |value| {
+        let shares = [
+            ("headroom", self.headroom),
+            ("tier_headroom", self.tier_headroom),
+        ];
+        bounded(&shares, "from 0 to 0.9", |value| {
             (0.0..=0.9).contains(&value)
         })
     }

@@ -92,7 +92,7 @@ pub(super) fn config() -> PolicyConfig {
     PolicyConfig {
         mirrors_max: 4,
         move_bytes_max: 3 << 20,
-        headroom: 0.1,
+        tier_headroom: 0.1,
         ..PolicyConfig::default()
     }
     .scaled(0.01)
