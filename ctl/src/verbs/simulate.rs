@@ -1,17 +1,20 @@
 //! `tierctl simulate`: what tiering would make of a recorded load.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 use tier_sim::trace::{Trace, TraceError};
-use tier_sim::{Kind, PolicyOutcome, Setup, simulate};
+use tier_sim::{
+    Bytes, Class, Devices, Kind, MemberSetup, PolicyOutcome, Profile, Setup, SimulateError,
+    simulate,
+};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::printer::{Look, Printer};
 use crate::table::{Column, table};
-use crate::units::{percent, seconds, size};
+use crate::units::{parse_size, percent, seconds, size};
 
 #[derive(Args, Debug)]
 pub(crate) struct Simulate {
@@ -21,32 +24,50 @@ pub(crate) struct Simulate {
     /// or W.
     #[arg(long = "trace", value_name = "FILE", required = true, num_args = 1..)]
     traces: Vec<PathBuf>,
-    /// How much of what a trace touches fits on the fast device
+    /// How much of what a trace touches fits on an NVMe device before a hard disk
     #[arg(long, value_name = "SHARE", default_value = "0.10", value_parser = parse_share)]
     fast_share: f64,
+    /// A member instead, as in nvme:400G: class, capacity and, if it is known, how fast it is
+    ///
+    /// Classes are nvme, ssd and hdd. A profile that was measured is written as microseconds of a
+    /// read, of a write, and MB per second: hdd:8T:9000/11000/210. Without one, members are taken
+    /// to be as fast as most of their class: 90/30/2000, 200/100/500 and 8000/8000/180.
+    #[arg(
+        long = "member",
+        value_name = "CLASS:SIZE[:PROFILE]",
+        value_parser = parse_member,
+        conflicts_with = "fast_share"
+    )]
+    members: Vec<MemberSetup>,
 }
 
 /// What came of one trace.
 #[derive(Debug, Serialize)]
 struct Simulated {
     trace: PathBuf,
-    fast_share: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fast_share: Option<f64>,
     policies: Vec<PolicyOutcome>,
 }
 
 impl Simulate {
     pub(crate) fn run(self, printer: &mut Printer) -> Result<(), Failure> {
+        let fast_share = self.members.is_empty().then_some(self.fast_share);
+        let devices = match fast_share {
+            Some(share) => Devices::FastShare(share),
+            None => Devices::Members(self.members),
+        };
         let setup = Setup {
-            fast_share: self.fast_share,
+            region_size: devices.region_size(),
+            devices,
             ..Setup::default()
         };
         for path in self.traces {
             let trace = Trace::read(&path).map_err(|error| unreadable(&error))?;
-            let policies = simulate(&trace, &setup)
-                .map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
+            let policies = simulate(&trace, &setup).map_err(|error| impossible(&path, &error))?;
             let simulated = Simulated {
                 trace: path,
-                fast_share: self.fast_share,
+                fast_share,
                 policies,
             };
             printer.show(&simulated, |simulated, look| shown(simulated, &trace, look))?;
@@ -63,6 +84,57 @@ fn unreadable(error: &TraceError) -> Failure {
         }
     };
     Failure::new(exit, error.to_string())
+}
+
+fn impossible(path: &Path, error: &SimulateError) -> Failure {
+    let exit = match error {
+        SimulateError::Latched(_) => Exit::Internal,
+        SimulateError::NoMembers | SimulateError::OneClass(_) | SimulateError::TooSmall { .. } => {
+            Exit::Invalid
+        }
+    };
+    Failure::new(exit, format!("{}: {error}", path.display()))
+}
+
+fn parse_member(text: &str) -> Result<MemberSetup, String> {
+    let wrong = || {
+        format!("{text:?} is no member; write CLASS:SIZE, as in nvme:400G, or CLASS:SIZE:PROFILE")
+    };
+    let mut parts = text.splitn(3, ':');
+    let class = parts.next().and_then(class).ok_or_else(wrong)?;
+    let capacity = parse_size(parts.next().ok_or_else(wrong)?)?;
+    let profile = match parts.next() {
+        Some(profile) => parse_profile(profile)?,
+        None => Profile::typical(class),
+    };
+    Ok(MemberSetup {
+        class,
+        capacity: Bytes(capacity),
+        profile,
+    })
+}
+
+fn class(name: &str) -> Option<Class> {
+    Class::ALL.into_iter().find(|class| class.name() == name)
+}
+
+fn parse_profile(text: &str) -> Result<Profile, String> {
+    let numbers: Vec<f64> = text
+        .split('/')
+        .filter_map(|number| number.parse().ok())
+        .filter(|number: &f64| number.is_finite() && *number > 0.0)
+        .collect();
+    match (numbers.as_slice(), text.split('/').count()) {
+        (&[read_micros, write_micros, megabytes], 3) => Ok(Profile {
+            read_seconds: read_micros / 1e6,
+            write_seconds: write_micros / 1e6,
+            bytes_per_second: megabytes * 1e6,
+        }),
+        _ => Err(format!(
+            "{text:?} is no profile; write microseconds of a read, of a write, and MB per second, \
+             as in 8000/8000/180"
+        )),
+    }
 }
 
 fn parse_share(text: &str) -> Result<f64, String> {
@@ -95,11 +167,14 @@ fn shown(simulated: &Simulated, trace: &Trace, look: Look) -> String {
         ]
     };
     format!(
-        "{}: {} requests in {}, {} of what it touches on the fast device\n{}\n",
+        "{}: {} requests in {}{}\n{}\n",
         simulated.trace.display(),
         trace.requests.len(),
         seconds(to_seconds(trace.span().0)),
-        percent(simulated.fast_share),
+        simulated
+            .fast_share
+            .map(|share| format!(", {} of what it touches on the fast device", percent(share)))
+            .unwrap_or_default(),
         table(look, &columns, simulated.policies.iter().map(row)),
     )
 }

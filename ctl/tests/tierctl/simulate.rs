@@ -96,3 +96,53 @@ fn what_cannot_be_simulated_is_named() {
         assert!(ran.stderr.contains(share), "{ran:?}");
     }
 }
+
+#[test]
+fn members_that_one_has_or_would_buy_take_the_place_of_a_share() {
+    let folder = TempDir::new().unwrap();
+    let path = skewed(&folder);
+    let path = path.to_str().unwrap();
+    let members = |members: &[&str]| {
+        let members = members.iter().flat_map(|member| ["--member", member]);
+        let words: Vec<&str> = ["--trace", path].into_iter().chain(members).collect();
+        simulate(&[&words[..], &["--json"]].concat())
+    };
+    let mean_us = |ran: &Ran, name: &str| {
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let shown: Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert!(shown.get("fast_share").is_none());
+        let policies = shown["policies"].as_array().unwrap();
+        let one = policies.iter().find(|one| one["name"] == name).unwrap();
+        one["whole"]["mean_us"].as_f64().unwrap()
+    };
+    let usual = members(&["nvme:4M", "ssd:4M", "hdd:40M"]);
+    assert!(mean_us(&usual, "engine") < 0.3 * mean_us(&usual, "all-slow"));
+    let slower = members(&["nvme:4M", "hdd:40M:16000/16000/100"]);
+    assert!(mean_us(&slower, "all-slow") > 1.8 * mean_us(&usual, "all-slow"));
+    for (wrong, says) in [
+        (&["nvme:1M", "hdd:9M"][..], "the trace reaches to byte 10"),
+        (&["hdd:40M", "hdd:40M"], "of class hdd"),
+        (&["tape:40M"], "\"tape:40M\" is no member"),
+        (&["nvme"], "is no member"),
+        (&["nvme:much"], "is no size"),
+        (&["hdd:40M:fast"], "is no profile"),
+        (&["hdd:40M:1/2/0"], "is no profile"),
+    ] {
+        let ran = members(wrong);
+        assert_eq!(ran.code, INVALID, "{ran:?}");
+        assert!(ran.stderr.contains(says), "{ran:?}");
+    }
+    let both = [
+        "--trace",
+        path,
+        "--member",
+        "nvme:4M",
+        "--fast-share",
+        "0.5",
+    ];
+    let ran = simulate(&both);
+    assert!(
+        ran.code == 2 && ran.stderr.contains("cannot be used with"),
+        "{ran:?}"
+    );
+}

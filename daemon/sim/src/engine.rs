@@ -13,9 +13,10 @@ use tier_core::event::{
 use tier_core::units::{
     Bytes, Generation, MemberIndex, MemberRegion, Micros, MoveId, Now, RegionSize, VolumeRegion,
 };
-use tier_core::volume::{Extent, Leg, Legs, Member, VolumeState};
+use tier_core::volume::{Leg, Member, VolumeState};
 use tier_core::{Engine, PolicyConfig};
 
+use crate::field::Field;
 use crate::trace::Op;
 use crate::world::{Driver, Load, MemberSpec, Order, Route, Seen, Touch};
 
@@ -41,13 +42,9 @@ pub(crate) struct EngineDriver {
 }
 
 impl EngineDriver {
-    /// An engine over members of which the last holds all data, and its first orders.
-    pub(crate) fn new(
-        config: PolicyConfig,
-        region_size: RegionSize,
-        regions: u32,
-        members: &[MemberSpec],
-    ) -> Self {
+    /// An engine over the members of a field, and its first orders.
+    pub(crate) fn new(config: PolicyConfig, region_size: RegionSize, field: &Field<'_>) -> Self {
+        let members = &field.members;
         let member = |(index, spec): (u16, &MemberSpec)| Member {
             index: MemberIndex(index),
             class: spec.class,
@@ -55,21 +52,12 @@ impl EngineDriver {
             profile: spec.profile,
             present: true,
         };
-        let last = u16::try_from(members.len().saturating_sub(1)).unwrap_or(u16::MAX);
-        let home = Leg {
-            member: MemberIndex(last),
-            first: MemberRegion(0),
-        };
         let state = VolumeState {
             region_size,
-            regions,
+            regions: field.regions,
             block_bytes: Bytes(512),
             members: (0..).zip(members).map(member).collect(),
-            extents: vec![Extent {
-                first: VolumeRegion(0),
-                count: regions,
-                legs: Legs::from_iter([home]),
-            }],
+            extents: field.homes.clone(),
             retired: Vec::new(),
             generation: Generation(1),
         };

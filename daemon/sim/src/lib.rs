@@ -16,7 +16,12 @@ mod future;
 mod rivals;
 mod still;
 
+mod field;
 mod simulate;
+
+pub use field::{Devices, MemberSetup};
+pub use tier_core::units::Bytes;
+pub use tier_core::volume::{Class, Profile};
 
 pub use outcome::{Outcome, Part};
 pub use simulate::{Kind, Params, PolicyOutcome, Setup, SimulateError, simulate};

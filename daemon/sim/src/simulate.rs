@@ -1,18 +1,18 @@
 //! A trace, run by the engine and by its rivals.
 //!
-//! Owns: who takes part, and on what members. Everyone gets the same devices and the same fast
-//! regions; the engine leaves its headroom free of them.
+//! Owns: who takes part, and what they are called.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde::Serialize;
 use tier_core::PolicyConfig;
-use tier_core::units::{MemberIndex, RegionSize};
-use tier_core::volume::{Class, Profile};
+use tier_core::units::{Bytes, MemberIndex, RegionSize};
+use tier_core::volume::Class;
 
 use crate::bounds::{Belady, Clairvoyant, MoveCost, Names};
 use crate::engine::EngineDriver;
+use crate::field::{Devices, Field};
 use crate::future::Future;
 use crate::outcome::Outcome;
 use crate::rivals::Chooser;
@@ -81,8 +81,8 @@ pub struct PolicyOutcome {
 pub struct Setup {
     /// Size of a region.
     pub region_size: RegionSize,
-    /// Share of the touched regions that the fast tier holds.
-    pub fast_share: f64,
+    /// Which devices there are.
+    pub devices: Devices,
     /// The engine's parameters.
     pub policy: PolicyConfig,
 }
@@ -91,7 +91,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             region_size: RegionSize::MIN,
-            fast_share: 0.10,
+            devices: Devices::FastShare(0.10),
             policy: PolicyConfig::default(),
         }
     }
@@ -100,6 +100,27 @@ impl Default for Setup {
 /// Why a trace could not be run to its end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SimulateError {
+    /// There is no member.
+    #[error("no member was named")]
+    NoMembers,
+    /// All members are of one class.
+    #[error(
+        "all members are of class {0}, so that nothing could be moved; name two classes at least"
+    )]
+    OneClass(Class),
+    /// The trace reaches beyond the volume.
+    #[error(
+        "the trace reaches to byte {wanted}, and a volume of these members ends at byte {have}: of \
+         each member, {headroom_percent} % are left free; name larger members, or more of them"
+    )]
+    TooSmall {
+        /// The end of the trace.
+        wanted: Bytes,
+        /// The end of the volume.
+        have: Bytes,
+        /// What is left free.
+        headroom_percent: u8,
+    },
     /// A defect of the engine.
     #[error("the engine found one of its rules broken and stopped moving: {0}; please report this")]
     Latched(String),
@@ -108,9 +129,9 @@ pub enum SimulateError {
 /// Runs a trace by everyone, and tells how each fared.
 ///
 /// # Errors
-/// When the engine finds one of its own rules broken.
+/// When the trace does not fit the members, or the engine finds one of its own rules broken.
 pub fn simulate(trace: &Trace, setup: &Setup) -> Result<Vec<PolicyOutcome>, SimulateError> {
-    let field = Field::new(trace, setup);
+    let field = Field::new(trace, setup)?;
     let mut all = vec![
         field.run("all-slow", Kind::Static, Still::all_on(SLOW)).0,
         field
@@ -120,11 +141,11 @@ pub fn simulate(trace: &Trace, setup: &Setup) -> Result<Vec<PolicyOutcome>, Simu
             .run(
                 "best-static",
                 Kind::Static,
-                Still::best(trace, field.region_bytes, field.fast_regions, SLOW),
+                Still::best(trace, field.region_bytes, field.fast_regions(), SLOW),
             )
             .0,
     ];
-    let (engine, driver) = field.run("engine", Kind::Engine, field.engine(setup));
+    let (engine, driver) = field.run_engine(setup);
     if let Some(why) = driver.latched() {
         return Err(SimulateError::Latched(why.to_owned()));
     }
@@ -153,62 +174,15 @@ pub fn simulate(trace: &Trace, setup: &Setup) -> Result<Vec<PolicyOutcome>, Simu
     Ok(all)
 }
 
-/// The members for a trace.
-struct Field<'trace> {
-    trace: &'trace Trace,
-    region_bytes: u64,
-    regions: u32,
-    fast_regions: u32,
-    members: [MemberSpec; 2],
-}
-
-impl<'trace> Field<'trace> {
-    fn new(trace: &'trace Trace, setup: &Setup) -> Self {
-        let region_bytes = setup.region_size.bytes_of(1).0;
-        let touched: BTreeSet<u64> = trace
-            .requests
-            .iter()
-            .flat_map(|one| {
-                one.offset.0 / region_bytes..=(one.offset.0 + one.length.0 - 1) / region_bytes
-            })
-            .collect();
-        let regions = u32::try_from(trace.end().0.div_ceil(region_bytes)).unwrap_or(u32::MAX);
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss,
-            reason = "a share of a small count"
-        )]
-        let fast_regions = ((touched.len() as f64 * setup.fast_share).round() as u32).max(1);
-        let member = |class, regions| MemberSpec {
-            class,
-            regions,
-            profile: Profile::typical(class),
-        };
-        Self {
-            trace,
-            region_bytes,
-            regions,
-            fast_regions,
-            // The slow member has room beside the data, as a volume's members have.
-            members: [
-                member(Class::Nvme, fast_regions),
-                member(
-                    Class::Hdd,
-                    regions.saturating_add(regions / 4).saturating_add(64),
-                ),
-            ],
-        }
-    }
-
-    fn engine(&self, setup: &Setup) -> EngineDriver {
-        let (size, policy) = (setup.region_size, setup.policy.clone());
-        EngineDriver::new(policy, size, self.regions, &self.members)
+impl Field<'_> {
+    fn run_engine(&self, setup: &Setup) -> (PolicyOutcome, EngineDriver) {
+        let driver = EngineDriver::new(setup.policy.clone(), setup.region_size, self);
+        self.run_on("engine", Kind::Engine, &self.members, driver)
     }
 
     const fn tiers(&self) -> Tiers {
         Tiers {
-            fast_regions: self.fast_regions,
+            fast_regions: self.fast_regions(),
             region_bytes: self.region_bytes,
             slow: SLOW,
         }
@@ -216,7 +190,7 @@ impl<'trace> Field<'trace> {
 
     /// The rivals: name, parameters, and who decides.
     fn rivals(&self) -> Vec<(String, Params, Box<dyn Chooser>)> {
-        let fast = self.fast_regions;
+        let fast = self.fast_regions();
         let lru = Rule {
             touches: 1,
             window_nanos: u64::MAX,
@@ -256,7 +230,7 @@ impl<'trace> Field<'trace> {
 
     /// Those that know the future.
     fn bounds(&self) -> Vec<(String, Params, Box<dyn Chooser>)> {
-        let [_, slow] = &self.members;
+        let slow = self.slow();
         let future = Rc::new(Future::of(self.trace, self.region_bytes, slow));
         #[allow(clippy::cast_precision_loss, reason = "a power of two")]
         let transfer_seconds = self.region_bytes as f64 / slow.profile.bytes_per_second;
@@ -264,7 +238,7 @@ impl<'trace> Field<'trace> {
             to_come_seconds: slow.profile.read_seconds + transfer_seconds,
             to_leave_seconds: slow.profile.write_seconds + transfer_seconds,
         };
-        let fast = self.fast_regions;
+        let fast = self.fast_regions();
         let belady = Belady::new(Rc::clone(&future), cost, fast);
         let mut all: Vec<(String, Params, Box<dyn Chooser>)> =
             vec![("belady".into(), Params::new(), Box::new(belady))];
@@ -281,7 +255,17 @@ impl<'trace> Field<'trace> {
     }
 
     fn run<D: Driver>(&self, name: &str, kind: Kind, driver: D) -> (PolicyOutcome, D) {
-        let world = World::new(self.trace, &self.members, self.region_bytes, driver);
+        self.run_on(name, kind, &self.pair, driver)
+    }
+
+    fn run_on<D: Driver>(
+        &self,
+        name: &str,
+        kind: Kind,
+        members: &[MemberSpec],
+        driver: D,
+    ) -> (PolicyOutcome, D) {
+        let world = World::new(self.trace, members, self.region_bytes, driver);
         let (outcome, driver) = world.run();
         let outcome = PolicyOutcome {
             name: name.to_owned(),

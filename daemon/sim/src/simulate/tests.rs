@@ -43,7 +43,7 @@ fn skewed() -> Trace {
 #[test]
 fn the_engine_brings_what_is_read_all_the_time_to_the_fast_tier() {
     let setup = Setup {
-        fast_share: 0.2,
+        devices: Devices::FastShare(0.2),
         ..Setup::default()
     };
     let all = simulate(&skewed(), &setup).unwrap();
@@ -120,12 +120,12 @@ fn the_engine_never_costs_much_more_than_doing_nothing() {
     for (name, trace) in adversaries() {
         for fast_share in [0.05, 0.2] {
             let setup = Setup {
-                fast_share,
+                devices: Devices::FastShare(fast_share),
                 ..Setup::default()
             };
-            let field = Field::new(&trace, &setup);
+            let field = Field::new(&trace, &setup).unwrap();
             let (slow, _) = field.run("all-slow", Kind::Static, Still::all_on(SLOW));
-            let (engine, driver) = field.run("engine", Kind::Engine, field.engine(&setup));
+            let (engine, driver) = field.run_engine(&setup);
             assert_eq!(driver.latched(), None);
             let mut engine = engine.outcome;
             engine.compare(&slow.outcome);
