@@ -1,9 +1,10 @@
 //! `tierctl simulate`: what tiering would make of a recorded load.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
+use tier_sim::generate::{Recipe, recipes};
 use tier_sim::trace::{Trace, TraceError};
 use tier_sim::{
     Bytes, Class, Devices, Kind, MemberSetup, PolicyOutcome, Profile, Setup, SimulateError,
@@ -22,8 +23,17 @@ pub(crate) struct Simulate {
     ///
     /// The first line of tierd's own is `timestamp_us,op,offset_bytes,length_bytes`, and `op` is R
     /// or W.
-    #[arg(long = "trace", value_name = "FILE", required = true, num_args = 1..)]
+    #[arg(
+        long = "trace",
+        value_name = "FILE",
+        required_unless_present = "made_up",
+        num_args = 1..
+    )]
     traces: Vec<PathBuf>,
+    /// Loads that are made up: hot, daily, turns, streams, bursts, drift or mixed; the same seed
+    /// gives the same load
+    #[arg(long, value_name = "RECIPE[:SEED]", num_args = 1.., value_parser = parse_recipe)]
+    made_up: Vec<MadeUp>,
     /// How much of what a trace touches fits on an NVMe device before a hard disk
     #[arg(long, value_name = "SHARE", default_value = "0.10", value_parser = parse_share)]
     fast_share: f64,
@@ -41,10 +51,17 @@ pub(crate) struct Simulate {
     members: Vec<MemberSetup>,
 }
 
+/// A load that is made up.
+#[derive(Clone, Debug)]
+struct MadeUp {
+    recipe: Recipe,
+    seed: u64,
+}
+
 /// What came of one trace.
 #[derive(Debug, Serialize)]
 struct Simulated {
-    trace: PathBuf,
+    trace: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     fast_share: Option<f64>,
     policies: Vec<PolicyOutcome>,
@@ -62,11 +79,19 @@ impl Simulate {
             devices,
             ..Setup::default()
         };
-        for path in self.traces {
-            let trace = Trace::read(&path).map_err(|error| unreadable(&error))?;
-            let policies = simulate(&trace, &setup).map_err(|error| impossible(&path, &error))?;
+        let read = self.traces.iter().map(|path| -> Result<_, Failure> {
+            let trace = Trace::read(path).map_err(|error| unreadable(&error))?;
+            Ok((path.display().to_string(), trace))
+        });
+        let made_up = self.made_up.iter().map(|MadeUp { recipe, seed }| {
+            let name = format!("{}:{seed}", recipe.name);
+            Ok((name, recipe.make(*seed)))
+        });
+        for named in read.chain(made_up) {
+            let (name, trace) = named?;
+            let policies = simulate(&trace, &setup).map_err(|error| impossible(&name, &error))?;
             let simulated = Simulated {
-                trace: path,
+                trace: name,
                 fast_share,
                 policies,
             };
@@ -86,14 +111,26 @@ fn unreadable(error: &TraceError) -> Failure {
     Failure::new(exit, error.to_string())
 }
 
-fn impossible(path: &Path, error: &SimulateError) -> Failure {
+fn impossible(name: &str, error: &SimulateError) -> Failure {
     let exit = match error {
         SimulateError::Latched(_) => Exit::Internal,
         SimulateError::NoMembers | SimulateError::OneClass(_) | SimulateError::TooSmall { .. } => {
             Exit::Invalid
         }
     };
-    Failure::new(exit, format!("{}: {error}", path.display()))
+    Failure::new(exit, format!("{name}: {error}"))
+}
+
+fn parse_recipe(text: &str) -> Result<MadeUp, String> {
+    let (name, seed) = text.split_once(':').unwrap_or((text, "1"));
+    let seed = seed
+        .parse()
+        .map_err(|_| format!("{seed:?} is no seed; write a whole number"))?;
+    let recipe = recipes().into_iter().find(|recipe| recipe.name == name);
+    recipe.map(|recipe| MadeUp { recipe, seed }).ok_or_else(|| {
+        let names: Vec<&str> = recipes().iter().map(|recipe| recipe.name).collect();
+        format!("no recipe {name:?}; there are {}", names.join(", "))
+    })
 }
 
 fn parse_member(text: &str) -> Result<MemberSetup, String> {
@@ -168,7 +205,7 @@ fn shown(simulated: &Simulated, trace: &Trace, look: Look) -> String {
     };
     format!(
         "{}: {} requests in {}{}\n{}\n",
-        simulated.trace.display(),
+        simulated.trace,
         trace.requests.len(),
         seconds(to_seconds(trace.span().0)),
         simulated

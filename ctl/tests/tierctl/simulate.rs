@@ -146,3 +146,25 @@ fn members_that_one_has_or_would_buy_take_the_place_of_a_share() {
         "{ran:?}"
     );
 }
+
+#[test]
+fn a_load_can_be_made_up() {
+    let made_up = |name: &str| simulate(&["--made-up", name, "--json"]);
+    let one = made_up("streams:3");
+    assert_eq!(one.code, 0, "{one:?}");
+    let shown: Value = serde_json::from_str(&one.stdout).unwrap();
+    assert_eq!(shown["trace"], "streams:3");
+    assert_ne!(one.stdout, made_up("streams").stdout, "the seed is 1");
+    for (wrong, says) in [
+        ("strems", "there are hot, daily, turns, streams"),
+        ("streams:x", "is no seed"),
+    ] {
+        let ran = made_up(wrong);
+        assert!(ran.code == INVALID && ran.stderr.contains(says), "{ran:?}");
+    }
+    let neither = simulate(&[]);
+    assert!(
+        neither.code == 2 && neither.stderr.contains("--trace"),
+        "{neither:?}"
+    );
+}

@@ -2,6 +2,7 @@
 //!
 //! May not: decide anything. What moves, and when, is the engine's to say.
 
+pub mod generate;
 pub mod trace;
 
 // The world in which a trace runs.

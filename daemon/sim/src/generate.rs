@@ -1,0 +1,199 @@
+//! Loads that are made up, from a seed: the same seed gives the same load.
+//!
+//! Owns: [`Recipe`], which says of what parts a load consists, and the recipes that tests and
+//! comparisons use. Each part draws from a generator of its own, so that one more part leaves the
+//! others as they were.
+
+mod make;
+#[cfg(test)]
+mod tests;
+
+use crate::trace::Trace;
+use make::Maker;
+
+/// What goes on in a load. Sets are of regions of 1 MiB that lie in runs, as files do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Part {
+    /// Requests of no order, everywhere.
+    Noise {
+        /// How many a second, on average.
+        per_second: f64,
+    },
+    /// A set that is used all the time, few of it for the most part (Zipf). With drift, it is one
+    /// of its regions after the other that is exchanged for another one.
+    Hot {
+        /// Regions of the set.
+        regions: u32,
+        /// Requests a second, on average.
+        per_second: f64,
+        /// Seconds until one of the regions is exchanged.
+        drift_seconds: f64,
+    },
+    /// A set that is used for a while in each period, at about the same time.
+    Rhythm {
+        /// How long a period is.
+        period_seconds: f64,
+        /// For how long of it the set is used.
+        busy_seconds: f64,
+        /// How much earlier or later that may begin.
+        jitter_seconds: f64,
+        /// Regions of the set.
+        regions: u32,
+        /// Requests a second while it is used.
+        per_second: f64,
+    },
+    /// Sets that take turns.
+    Turns {
+        /// How many.
+        sets: u32,
+        /// Regions of each.
+        regions: u32,
+        /// How long a turn takes, on average.
+        turn_seconds: f64,
+        /// And how long nothing happens between two.
+        pause_seconds: f64,
+        /// How much longer or shorter both may be, as a share.
+        jitter: f64,
+        /// Requests a second.
+        per_second: f64,
+    },
+    /// Something is written, or read, from its beginning to its end, a little at a time.
+    Streams {
+        /// Seconds from one to the next, on average.
+        every_seconds: f64,
+        /// Regions of one.
+        regions: u32,
+        /// Requests of 16 KiB a second.
+        per_second: f64,
+        /// Share of them that are written.
+        write_share: f64,
+    },
+    /// Everything is read once, in large requests: a backup, a search.
+    Scans {
+        /// Seconds from the beginning of one to that of the next.
+        every_seconds: f64,
+        /// Regions that one reads.
+        regions: u32,
+        /// Bytes a second.
+        bytes_per_second: f64,
+    },
+    /// Sets of which nobody knew are used for a moment, and never again.
+    Bursts {
+        /// Seconds from one to the next, on average.
+        every_seconds: f64,
+        /// Regions of one.
+        regions: u32,
+        /// Requests that each region gets.
+        touches: u32,
+        /// Requests a second.
+        per_second: f64,
+    },
+}
+
+/// Of what a load consists.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// How it is called.
+    pub name: &'static str,
+    /// How long it lasts.
+    pub seconds: f64,
+    /// How large the volume is, in regions of 1 MiB.
+    pub regions: u32,
+    /// What goes on.
+    pub parts: Vec<Part>,
+}
+
+impl Recipe {
+    /// Makes the load.
+    #[must_use]
+    pub fn make(&self, seed: u64) -> Trace {
+        let mut requests = Vec::new();
+        for (number, part) in (1_u64..).zip(&self.parts) {
+            let mut maker = Maker::new(self.seconds, self.regions, (seed, number));
+            maker.part(part);
+            requests.append(&mut maker.requests);
+        }
+        requests.sort_by_key(|request| request.at);
+        let first = requests.first().map_or(0, |request| request.at.0);
+        for request in &mut requests {
+            request.at.0 -= first;
+        }
+        Trace {
+            requests,
+            lines_passed_over: 0,
+        }
+    }
+}
+
+const MINUTE: f64 = 60.0;
+const HOUR: f64 = 3_600.0;
+const DAY: f64 = 86_400.0;
+
+/// The recipes by which policies are compared: each has one thing to it, and the last has all.
+#[must_use]
+pub fn recipes() -> Vec<Recipe> {
+    let recipe = |name, seconds, parts: &[Part]| Recipe {
+        name,
+        seconds,
+        regions: 4_096,
+        parts: parts.to_vec(),
+    };
+    vec![
+        recipe("hot", 4.0 * HOUR, &[HOT, NOISE]),
+        recipe("daily", 7.0 * DAY, &[DAILY, BACKUP, QUIET]),
+        recipe("turns", 6.0 * HOUR, &[TURNS, NOISE]),
+        recipe("streams", 12.0 * HOUR, &[STREAMS, QUIET]),
+        recipe("bursts", 6.0 * HOUR, &[HOT, BURSTS]),
+        recipe("drift", 12.0 * HOUR, &[DRIFT, QUIET]),
+        recipe(
+            "mixed",
+            2.0 * DAY,
+            &[DAILY, STREAMS, BURSTS, BACKUP, DRIFT, QUIET],
+        ),
+    ]
+}
+
+const NOISE: Part = Part::Noise { per_second: 0.5 };
+const QUIET: Part = Part::Noise { per_second: 0.02 };
+const HOT: Part = Part::Hot {
+    regions: 400,
+    per_second: 4.0,
+    drift_seconds: f64::INFINITY,
+};
+const DRIFT: Part = Part::Hot {
+    regions: 300,
+    per_second: 1.0,
+    drift_seconds: 2.0 * MINUTE,
+};
+const DAILY: Part = Part::Rhythm {
+    period_seconds: DAY,
+    busy_seconds: HOUR,
+    jitter_seconds: 10.0 * MINUTE,
+    regions: 300,
+    per_second: 3.0,
+};
+const TURNS: Part = Part::Turns {
+    sets: 3,
+    regions: 200,
+    turn_seconds: 5.0 * MINUTE,
+    pause_seconds: MINUTE,
+    jitter: 0.2,
+    per_second: 5.0,
+};
+const STREAMS: Part = Part::Streams {
+    every_seconds: 20.0 * MINUTE,
+    regions: 12,
+    per_second: 2.0,
+    write_share: 0.8,
+};
+const BACKUP: Part = Part::Scans {
+    every_seconds: DAY,
+    regions: 3_000,
+    bytes_per_second: 1e8,
+};
+const BURSTS: Part = Part::Bursts {
+    every_seconds: 10.0 * MINUTE,
+    regions: 20,
+    touches: 12,
+    per_second: 20.0,
+};

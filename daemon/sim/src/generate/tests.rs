@@ -1,0 +1,98 @@
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::trace::Op;
+
+fn regions(trace: &Trace) -> BTreeSet<u64> {
+    let regions = trace.requests.iter().map(|request| request.offset.0 >> 20);
+    regions.collect()
+}
+
+fn only(part: Part, seconds: f64) -> Trace {
+    let recipe = Recipe {
+        name: "one",
+        seconds,
+        regions: 1_024,
+        parts: vec![part],
+    };
+    recipe.make(7)
+}
+
+#[test]
+fn a_seed_gives_one_load_and_another_seed_another() {
+    for recipe in recipes() {
+        let one = recipe.make(1);
+        assert_eq!(one, recipe.make(1), "{}", recipe.name);
+        assert_ne!(one, recipe.make(2), "{}", recipe.name);
+        assert!(one.requests.is_sorted_by_key(|request| request.at));
+        assert!(one.end().0 <= u64::from(recipe.regions) << 20);
+        let count = one.requests.len();
+        assert!(
+            (10_000..500_000).contains(&count),
+            "{}: {count}",
+            recipe.name
+        );
+        let most = tier_core::units::nanos(recipe.seconds) / 1000;
+        assert!((1..=most).contains(&one.span().0));
+    }
+}
+
+#[test]
+fn one_more_part_leaves_the_others_as_they_were() {
+    let [hot, more] = [vec![HOT], vec![HOT, NOISE]].map(|parts| {
+        let recipe = Recipe {
+            name: "hot",
+            seconds: 600.0,
+            regions: 1_024,
+            parts,
+        };
+        recipe.make(3).requests
+    });
+    // Time counts from the first request, so that what lies between two is what is compared.
+    let offsets: Vec<u64> = more.iter().map(|request| request.offset.0).collect();
+    let missing = hot.iter().filter(|one| !offsets.contains(&one.offset.0));
+    assert_eq!(missing.count(), 0);
+    assert!(more.len() > hot.len());
+}
+
+#[test]
+fn a_rhythm_comes_at_about_the_same_time_to_the_same_regions() {
+    let daily = only(DAILY, 4.0 * DAY);
+    let day = |number: u64| {
+        let requests = daily.requests.iter();
+        let of_day: Vec<_> = requests
+            .filter(|request| (request.at.0 + 43_200_000_000) / 86_400_000_000 == number)
+            .collect();
+        of_day
+    };
+    let sets: Vec<BTreeSet<u64>> = (0..3)
+        .map(|number| day(number).iter().map(|one| one.offset.0 >> 20).collect())
+        .collect();
+    let shared = sets[0].intersection(&sets[1]).count();
+    assert!(
+        shared * 10 > sets[0].len() * 8,
+        "{shared} of {}",
+        sets[0].len()
+    );
+    for number in 0..3 {
+        let of_day = day(number);
+        let (first, last) = (of_day[0].at.0, of_day[of_day.len() - 1].at.0);
+        assert!(last - first < 3_700_000_000, "an hour of each day");
+    }
+}
+
+#[test]
+fn streams_run_on_scans_pass_by_and_bursts_do_not_return() {
+    let streams = only(STREAMS, 2.0 * HOUR);
+    let follows = streams
+        .requests
+        .windows(2)
+        .filter(|pair| pair[0].offset.0 + pair[0].length.0 == pair[1].offset.0);
+    assert!(follows.count() * 10 > streams.requests.len() * 5);
+    let backup = only(BACKUP, DAY);
+    assert!(backup.requests.iter().all(|request| request.op == Op::Read));
+    assert_eq!(regions(&backup).len(), 1_024, "all there is");
+    assert_eq!(backup.requests.len(), 4 * 1_024, "once");
+    let drift = only(DRIFT, 12.0 * HOUR);
+    assert!(regions(&drift).len() > 450, "others than at first");
+}
