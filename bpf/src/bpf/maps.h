@@ -114,11 +114,19 @@ struct {
 	__uint(max_entries, 4096); /* bytes; user space sets its own before the load */
 } hot_ring SEC(".maps");
 
+/* Where a bio ended, and when. */
+struct end {
+	__u64 sector;
+	__u64 time_ns;
+};
+
 /*
  * Sectors at which recent bios of a volume ended, each at the place its own hash names. Streams
  * that interleave keep apart this way. Racing writers cost a hint, never a count.
  */
-__u64 recent_ends[MAX_VOLUMES][RECENT_ENDS];
+struct end recent_ends[MAX_VOLUMES][RECENT_ENDS];
+/* Where the last one ended: there the head still is, however long ago that was. */
+__u64 last_ends[MAX_VOLUMES];
 
 static __always_inline int slot_of(void *devices, __u32 dev, __u32 slots)
 {

@@ -23,9 +23,14 @@
 /* Bios of one request whose samples are ended with it; drivers merge fewer (max_segments). */
 #define MAX_MERGED 256
 
-/* Ends of recent bios remembered per volume, to tell sequential bios from others. */
+/*
+ * Ends of recent bios remembered per volume, to tell sequential bios from others; and for how long.
+ * Streams that take turns faster than a disk turns are put in order by the scheduler or the disk;
+ * of slower ones, each makes the head seek, as random access does.
+ */
 #define RECENT_ENDS 256
 #define RECENT_ENDS_BITS 8
+#define RECENT_NS 10000000ULL
 
 /*
  * Latency in microseconds falls into buckets: one for each of 0 to 7, then eight for each power

@@ -98,15 +98,27 @@ static long touch_next(__u32 index, void *ctx)
 	return 0;
 }
 
-/* Whether a bio begins where a recent one ended; remembers its own end. */
-static __always_inline bool follows_recent(__u32 slot, __u64 first_sector, __u64 end_sector)
+static __always_inline struct end *end_at(__u32 slot, __u64 sector)
 {
 	const __u64 golden = 0x9e3779b97f4a7c15ULL;
-	__u64 *ends = recent_ends[slot & (MAX_VOLUMES - 1)];
-	bool follows = first_sector &&
-		       ends[(first_sector * golden) >> (64 - RECENT_ENDS_BITS)] == first_sector;
 
-	ends[(end_sector * golden) >> (64 - RECENT_ENDS_BITS)] = end_sector;
+	return &recent_ends[slot & (MAX_VOLUMES - 1)][(sector * golden) >> (64 - RECENT_ENDS_BITS)];
+}
+
+/* Whether a bio goes on where the last one ended, or where one did just now; remembers its own
+ * end. */
+static __always_inline bool follows(__u32 slot, __u64 first_sector, __u64 end_sector)
+{
+	__u64 *last = &last_ends[slot & (MAX_VOLUMES - 1)];
+	struct end *before = end_at(slot, first_sector);
+	struct end *own = end_at(slot, end_sector);
+	__u64 now = bpf_ktime_get_ns();
+	bool is_recent = before->sector == first_sector && now - before->time_ns <= RECENT_NS;
+	bool follows = first_sector && (*last == first_sector || is_recent);
+
+	own->sector = end_sector;
+	own->time_ns = now;
+	*last = end_sector;
 	return follows;
 }
 
@@ -128,7 +140,7 @@ static __always_inline void count_regions(struct volume *volume, struct volume_t
 	__u64 wanted = last - first + 1;
 	__u64 counted = wanted;
 
-	span.is_sequential = follows_recent(slot, span.first_sector, span.end_sector);
+	span.is_sequential = follows(slot, span.first_sector, span.end_sector);
 	if (first >= volume->regions)
 		counted = 0;
 	else if (last >= volume->regions)

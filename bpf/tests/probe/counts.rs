@@ -355,6 +355,27 @@ fn sequential_streams_are_told_from_random_access() {
         done.reads
     );
 
+    // The same at walking pace: on a disk, each of them seeks.
+    let slow = |jobs: &'static str| {
+        [
+            "--rw=read",
+            "--bs=64k",
+            "--size=16m",
+            "--number_ios=40",
+            jobs,
+            "--offset_increment=16m",
+            "--group_reporting",
+            "--thinktime=30000",
+        ]
+    };
+    let done = disk.fio(&slow("--numjobs=4")).finish();
+    let found = sequential(&mut probe);
+    assert!(found < done.reads / 2, "{found} of {}", done.reads);
+    // One that is alone goes on where it was, however slow it is.
+    let done = disk.fio(&slow("--numjobs=1")).finish();
+    let found = sequential(&mut probe);
+    assert!(found + 2 >= done.reads, "{found} of {}", done.reads);
+
     let random = [
         "--rw=randread",
         "--bs=4k",

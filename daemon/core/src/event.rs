@@ -274,7 +274,7 @@ pub struct RegionCount {
     pub read_bytes: Bytes,
     /// Bytes written to it.
     pub written_bytes: Bytes,
-    /// Of `reads` and `writes`, those that began where a recent bio on the volume ended.
+    /// Of `reads` and `writes`, those that went on where the last bio on the volume ended, or one just before.
     pub sequential: u32,
 }
 
@@ -287,7 +287,7 @@ pub struct HotRegion {
     pub touches: u32,
     /// Of these, writes.
     pub writes: u32,
-    /// Of these, those that began where a recent bio on the volume ended.
+    /// Of these, those that went on where the last bio on the volume ended, or one just before.
     #[serde(default)]
     pub sequential: u32,
 }

@@ -25,8 +25,9 @@ const SECOND: u64 = 1_000_000_000;
 const TICK_NANOS: u64 = SECOND;
 const MONITOR_NANOS: u64 = 2 * SECOND;
 const SAMPLE_NANOS: u64 = 10 * SECOND;
-/// Ends of requests that are remembered, to tell sequential ones: as many as the probe has.
+/// Ends of requests that are remembered, to tell sequential ones, and for how long: as the probe.
 const RECENT_ENDS: usize = 256;
+const RECENT_NANOS: u64 = SECOND / 100;
 
 /// The engine, and what its shell knows.
 pub(crate) struct EngineDriver {
@@ -34,7 +35,8 @@ pub(crate) struct EngineDriver {
     live: BTreeMap<u32, AddLeg>,
     by_id: BTreeMap<u64, u32>,
     counts: BTreeMap<u32, RegionCount>,
-    recent_ends: VecDeque<u64>,
+    /// When and where requests ended.
+    recent_ends: VecDeque<(u64, u64)>,
     hot_threshold: u32,
     next_monitor: u64,
     next_sample: u64,
@@ -134,13 +136,19 @@ impl EngineDriver {
         }
     }
 
-    /// Whether a request begins where a recent one ended; remembers its own end.
-    fn follows_recent(&mut self, start: u64, end: u64) -> bool {
-        let follows = self.recent_ends.contains(&start);
+    /// Whether a request goes on where the last one ended, or where one did just now; remembers
+    /// its own end.
+    fn follows(&mut self, now: u64, start: u64, end: u64) -> bool {
+        let last = self.recent_ends.back().map(|(_, last)| *last);
+        let recent = self.recent_ends.iter().rev();
+        let follows = last == Some(start)
+            || recent
+                .take_while(|(at, _)| now - at <= RECENT_NANOS)
+                .any(|(_, end)| *end == start);
         if self.recent_ends.len() == RECENT_ENDS {
             self.recent_ends.pop_front();
         }
-        self.recent_ends.push_back(end);
+        self.recent_ends.push_back((now, end));
         follows
     }
 
@@ -198,7 +206,7 @@ impl Driver for EngineDriver {
 
     fn touched(&mut self, now: u64, touch: Touch, orders: &mut Vec<Order>) {
         let sequential = if touch.is_first {
-            self.follows_recent(touch.request_start, touch.request_end)
+            self.follows(now, touch.request_start, touch.request_end)
         } else {
             // It goes on from the region before.
             true
