@@ -1,7 +1,7 @@
 //! `tierctl status`: how a volume is doing.
 
 use clap::Args;
-use tier_wire::{ProbeStatus, Status as Shown, VolumeName, route};
+use tier_wire::{Expert, ProbeStatus, Status as Shown, VolumeName, route};
 
 use crate::client::Client;
 use crate::failure::Failure;
@@ -46,6 +46,7 @@ fn status(status: &Shown, look: Look) -> String {
         ("Foreground", foreground(status)),
         ("Probe", probe(&status.probe)),
         ("Moves", moves(status)),
+        ("Forecast", forecast(status)),
         ("Account", account(status)),
         ("Budget", budget(status)),
         ("Holds", holds(status)),
@@ -126,6 +127,22 @@ fn moves(status: &Shown) -> String {
         moves.undone,
         moves.failed,
     )
+}
+
+fn forecast(status: &Shown) -> String {
+    let expert = |expert: &Expert| {
+        let mark = if expert.is_believed {
+            " (believed)"
+        } else {
+            ""
+        };
+        format!("{} {:+.1} s{mark}", expert.name, expert.lead_seconds)
+    };
+    let experts: Vec<String> = status.experts.iter().map(expert).collect();
+    if experts.is_empty() {
+        return "-".into();
+    }
+    experts.join(", ")
 }
 
 fn account(status: &Shown) -> String {

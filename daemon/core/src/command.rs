@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::Kept;
+use crate::forecast::ExpertName;
 use crate::units::{Generation, MemberIndex, MoveId, RequestId, VolumeRegion};
 use crate::volume::{Class, Extent, Leg, Retired};
 
@@ -136,12 +137,12 @@ pub enum Reason {
         /// With which request.
         request: RequestId,
     },
-    /// The region was touched often enough in a short time.
+    /// Enough use of the region is expected.
     Promotion {
-        /// Touches within the window.
+        /// Who expects it.
+        expert: ExpertName,
+        /// Touches that are expected while it stays.
         touches: u32,
-        /// Length of the window in seconds.
-        window_seconds: f64,
         /// Foreground seconds the move is expected to save.
         benefit_seconds: f64,
         /// Seconds it is expected to cost, at the prices of the moment.
@@ -149,7 +150,7 @@ pub enum Reason {
     },
     /// Room was needed for a warmer region, or the headroom of the tier.
     Demotion {
-        /// Decayed touches at the time.
+        /// Touches that were expected of it.
         heat: f64,
         /// The move that needs the room, if one does.
         room_for: Option<MoveId>,

@@ -15,18 +15,30 @@ use decay::Decay;
 
 /// Time steps per half-life.
 const GRAINS: u64 = 16_384;
+/// Half-lives that are counted beside each other, in tenths of the one that is set: of what is in
+/// use just now, of what has been for a while, and of what always is.
+const SPANS_TENTHS: [u64; 3] = [1, 10, 50];
+pub(crate) const SPANS: usize = SPANS_TENTHS.len();
+/// The one that is set.
+pub(crate) const LASTING: usize = 1;
+/// The shortest.
+pub(crate) const RECENT: usize = 0;
 /// Memory that a tracked region takes here.
 pub const BYTES_PER_REGION: usize = size_of::<Region>();
 
 /// What is kept of one region.
 #[derive(Clone, Copy, Debug, Default)]
 struct Region {
-    /// Decayed touches, as of `updated`.
-    touches: f32,
-    /// Of these, writes.
+    /// Decayed touches of each span, as of `updated`.
+    touches: [f32; SPANS],
+    /// Of those of the lasting span, writes.
     writes: f32,
+    /// All touches so far.
+    total: f32,
     /// In grains.
     updated: u32,
+    /// When it was first touched, in grains; zero if it never was.
+    born: u32,
     /// When it came to where it is, in grains; zero if it was always there.
     arrived: u32,
     /// Where it is: index into [`Class::ALL`].
@@ -48,12 +60,41 @@ impl Touches {
     pub(crate) fn sum(self) -> f64 {
         self.reads + self.writes
     }
+
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            reads: self.reads + other.reads,
+            writes: self.writes + other.writes,
+        }
+    }
+
+    /// The mean one of them; a read where there is none.
+    pub(crate) fn of_one(self) -> Self {
+        let sum = self.sum();
+        if sum <= 0.0 {
+            return Self {
+                reads: 1.0,
+                writes: 0.0,
+            };
+        }
+        Self {
+            reads: self.reads / sum,
+            writes: self.writes / sum,
+        }
+    }
 }
 
 /// What the policy asks of a region.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct View {
+    /// Of the lasting span.
     pub(crate) touches: Touches,
+    /// Of each span.
+    pub(crate) spans: [f64; SPANS],
+    /// Touches so far, undecayed.
+    pub(crate) total: f64,
+    /// Seconds since its first touch, if there was one.
+    pub(crate) age_seconds: Option<f64>,
     pub(crate) class: Class,
     /// Seconds since it came to where it is, if a move brought it.
     pub(crate) resident_seconds: Option<f64>,
@@ -74,7 +115,7 @@ pub(crate) struct Counted {
 pub(crate) struct Heat {
     regions: Vec<Region>,
     grain_nanos: u64,
-    decay: Decay,
+    decays: [Decay; SPANS],
     /// Bytes whose transfer takes the slowest tier as long as an access.
     bytes_per_touch: f64,
 }
@@ -99,7 +140,7 @@ impl Heat {
         Self {
             regions: Vec::new(),
             grain_nanos: (half_life_nanos / GRAINS).max(1),
-            decay: Decay::new(half_life_nanos),
+            decays: SPANS_TENTHS.map(|tenths| Decay::new(half_life_nanos / 10 * tenths)),
             bytes_per_touch: f64::INFINITY,
         }
     }
@@ -113,6 +154,11 @@ impl Heat {
         self.regions = vec![fresh; regions as usize];
         let bytes = slowest.map(|profile| profile.read_seconds * profile.bytes_per_second);
         self.bytes_per_touch = bytes.filter(|bytes| *bytes > 0.0).unwrap_or(f64::INFINITY);
+    }
+
+    /// How many regions there are.
+    pub(crate) fn regions(&self) -> u32 {
+        u32::try_from(self.regions.len()).unwrap_or(u32::MAX)
     }
 
     fn grain(&self, now: Now) -> u32 {
@@ -168,16 +214,20 @@ impl Heat {
         let grain = self.grain(now);
         let updated = self.regions.get(counted.region.0 as usize)?.updated;
         let passed = self.nanos_since(updated, now);
-        let left = self.decay.left(passed);
+        let left = self.left(passed);
         let touches = self.touches(counted);
         let region = self.regions.get_mut(counted.region.0 as usize)?;
         region.updated = grain;
-        #[allow(clippy::cast_possible_truncation, reason = "a count needs no 53 bits")]
-        {
-            let sum = touches.sum() as f32;
-            region.touches = region.touches * left + sum;
-            region.writes = region.writes * left + touches.writes as f32;
+        if region.born == 0 {
+            region.born = grain;
         }
+        #[allow(clippy::cast_possible_truncation, reason = "a count needs no 53 bits")]
+        let (sum, writes) = (touches.sum() as f32, touches.writes as f32);
+        for (touches, left) in region.touches.iter_mut().zip(left) {
+            *touches = *touches * left + sum;
+        }
+        region.writes = region.writes * left[LASTING] + writes;
+        region.total += sum;
         Some(Counted {
             touches,
             class: class_at(region.class),
@@ -185,21 +235,27 @@ impl Heat {
         })
     }
 
+    /// Of one touch, what is left of each span after so long.
+    pub(crate) fn left(&self, passed_nanos: u64) -> [f32; SPANS] {
+        std::array::from_fn(|span| self.decays[span].left(passed_nanos))
+    }
+
     pub(crate) fn view(&self, region: VolumeRegion, now: Now) -> Option<View> {
         let known = self.regions.get(region.0 as usize)?;
         let passed = self.nanos_since(known.updated, now);
-        let left = self.decay.left(passed);
-        let (touches, writes) = (
-            f64::from(known.touches * left),
-            f64::from(known.writes * left),
-        );
+        let left = self.left(passed);
+        let span = |of: usize| f64::from(known.touches[of] * left[of]);
+        let writes = f64::from(known.writes * left[LASTING]);
         #[allow(clippy::cast_precision_loss, reason = "grains are far coarser")]
         let seconds_since = |grain: u32| self.nanos_since(grain, now) as f64 / 1e9;
         Some(View {
             touches: Touches {
-                reads: (touches - writes).max(0.0),
+                reads: (span(LASTING) - writes).max(0.0),
                 writes,
             },
+            spans: std::array::from_fn(span),
+            total: f64::from(known.total),
+            age_seconds: (known.born > 0).then(|| seconds_since(known.born)),
             class: class_at(known.class),
             resident_seconds: (known.arrived > 0).then(|| seconds_since(known.arrived)),
         })

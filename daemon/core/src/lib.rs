@@ -13,6 +13,9 @@ pub mod command;
 pub mod heat;
 mod resource;
 
+// What is expected.
+pub mod forecast;
+
 // What it is worth, and what it may cost.
 mod plan;
 mod budget;

@@ -135,6 +135,8 @@ pub(crate) struct Ended {
     pub(crate) stage: Stage,
     /// Whether the policy promoted it.
     pub(crate) promoted: bool,
+    /// When it began.
+    pub(crate) since: Now,
 }
 
 /// An extent whose move failed, which the policy leaves alone for a while.

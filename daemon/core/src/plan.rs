@@ -7,6 +7,7 @@
 //! been used for a while will be used for about as long again. So a region is promoted when what it
 //! cost on the slow tier exceeds what the move costs, which is never worse than twice the best.
 
+use crate::forecast::{Expected, Forecasts, HORIZONS, LAST, Scene, copies};
 use crate::heat::{Heat, Touches, View};
 use crate::migrate::Migrate;
 use crate::policy::PolicyConfig;
@@ -24,6 +25,7 @@ const VICTIMS_MAX: usize = 1_024;
 pub(crate) struct Known<'a> {
     pub(crate) config: &'a PolicyConfig,
     pub(crate) heat: &'a Heat,
+    pub(crate) forecasts: &'a Forecasts,
     pub(crate) loads: &'a Loads,
     pub(crate) migrate: &'a Migrate,
     pub(crate) now: Now,
@@ -69,6 +71,8 @@ pub(crate) struct Candidate {
     pub(crate) to: Class,
     pub(crate) touches: f64,
     pub(crate) benefit_seconds: f64,
+    /// What it is worth in all to have it there until each horizon.
+    pub(crate) worth_seconds: [f64; HORIZONS],
     pub(crate) price: Price,
 }
 
@@ -76,13 +80,21 @@ impl Candidate {
     pub(crate) fn net_seconds(&self) -> f64 {
         self.benefit_seconds - self.price.seconds
     }
+
+    /// Until which horizon it is worth most more than what it would displace, and how much.
+    pub(crate) fn advantage(&self, bars_seconds: &[f64; HORIZONS]) -> (usize, f64) {
+        let more = self.worth_seconds.iter().zip(bars_seconds);
+        let more = more.map(|(worth, bar)| worth - bar).enumerate();
+        more.max_by(|one, other| one.1.total_cmp(&other.1))
+            .unwrap_or((LAST, f64::NEG_INFINITY))
+    }
 }
 
 /// A region that would be the first to leave its tier.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Victim {
     pub(crate) region: VolumeRegion,
-    pub(crate) heat: f64,
+    pub(crate) expected: Expected,
 }
 
 impl Known<'_> {
@@ -163,11 +175,8 @@ impl Known<'_> {
     ) -> Option<Candidate> {
         let view = self.heat.view(region, self.now)?;
         let running = burst.unwrap_or_default();
-        let touches = Touches {
-            reads: view.touches.reads + running.reads,
-            writes: view.touches.writes + running.writes,
-        };
-        if touches.sum() < f64::from(self.config.promote_touches_min) {
+        let expected = self.expected(region, &view, running.sum());
+        if expected.in_all() < f64::from(self.config.promote_touches_min) {
             return None;
         }
         let settled = self.is_settled(view);
@@ -176,22 +185,41 @@ impl Known<'_> {
         }
         let source = self.movable(region)?;
         let surplus = if settled { 1.0 } else { self.config.hysteresis };
+        let one = view.touches.plus(running).of_one();
         let faster = self
             .loads
             .classes()
             .into_iter()
             .filter(|class| *class < view.class);
-        faster
-            .map(|to| Candidate {
+        let candidate = |to: Class| {
+            let gain = self.loads.benefit(one, view.class, to);
+            let price = self.price(source, to);
+            let worth = |horizon| gain * expected.at(horizon) - price.seconds * copies(horizon);
+            Candidate {
                 region,
                 from: view.class,
                 to,
-                touches: touches.sum(),
-                benefit_seconds: self.loads.benefit(touches, view.class, to),
-                price: self.price(source, to),
-            })
+                touches: expected.in_all(),
+                benefit_seconds: gain * expected.in_all(),
+                worth_seconds: std::array::from_fn(worth),
+                price,
+            }
+        };
+        faster
+            .map(candidate)
             .filter(|one| one.benefit_seconds > one.price.seconds * surplus)
             .max_by(|one, other| one.net_seconds().total_cmp(&other.net_seconds()))
+    }
+
+    pub(crate) fn expected(&self, region: VolumeRegion, view: &View, running: f64) -> Expected {
+        self.forecasts.expected(region, view, running, self.scene())
+    }
+
+    fn scene(&self) -> Scene<'_> {
+        Scene {
+            heat: self.heat,
+            now: self.now,
+        }
     }
 
     fn is_settled(&self, view: View) -> bool {
@@ -199,27 +227,25 @@ impl Known<'_> {
             .is_none_or(|seconds| seconds >= self.config.residency_seconds)
     }
 
-    /// The regions of a tier that should leave it first: the coldest.
-    pub(crate) fn victims(&self, class: Class) -> Vec<Victim> {
-        let mut victims: Vec<Victim> = self
-            .heat
-            .of_class(class, self.now)
-            .filter(|(_, view)| self.is_settled(*view))
-            .map(|(region, view)| Victim {
-                region,
-                heat: view.touches.sum(),
-            })
-            .collect();
-        let order = |one: &Victim, other: &Victim| {
-            let order = one.heat.total_cmp(&other.heat);
-            order.then(one.region.cmp(&other.region))
-        };
-        if victims.len() > VICTIMS_MAX {
-            victims.select_nth_unstable_by(VICTIMS_MAX, order);
-            victims.truncate(VICTIMS_MAX);
+    /// The regions of a tier that should leave it first: for each horizon, those of which least is
+    /// expected until then.
+    pub(crate) fn victims(&self, class: Class) -> [Vec<Victim>; HORIZONS] {
+        let mut lists: [Vec<Victim>; HORIZONS] = Default::default();
+        let regions = self.heat.of_class(class, self.now);
+        for (region, view) in regions.filter(|(_, view)| self.is_settled(*view)) {
+            let expected = self.expected(region, &view, 0.0);
+            for (horizon, list) in lists.iter_mut().enumerate() {
+                list.push(Victim { region, expected });
+                if list.len() >= 2 * VICTIMS_MAX {
+                    keep_least(list, horizon);
+                }
+            }
         }
-        victims.sort_unstable_by(order);
-        victims
+        for (horizon, list) in lists.iter_mut().enumerate() {
+            keep_least(list, horizon);
+            list.sort_unstable_by(order_until(horizon));
+        }
+        lists
     }
 
     /// Where what leaves a tier goes: the next slower one that keeps half of its headroom. What
@@ -306,6 +332,21 @@ impl Known<'_> {
             count,
             legs,
         })
+    }
+}
+
+fn order_until(horizon: usize) -> impl Fn(&Victim, &Victim) -> std::cmp::Ordering {
+    move |one, other| {
+        let expected = |victim: &Victim| victim.expected.at(horizon);
+        let order = expected(one).total_cmp(&expected(other));
+        order.then(one.region.cmp(&other.region))
+    }
+}
+
+fn keep_least(list: &mut Vec<Victim>, horizon: usize) {
+    if list.len() > VICTIMS_MAX {
+        list.select_nth_unstable_by(VICTIMS_MAX, order_until(horizon));
+        list.truncate(VICTIMS_MAX);
     }
 }
 

@@ -14,6 +14,7 @@ pub use config::{ConfigError, PolicyConfig};
 use crate::budget::{Account, Blame, Pace};
 use crate::command::Stage;
 use crate::event::{HotRegion, Resources, Samples};
+use crate::forecast::{Forecasts, HORIZONS, Scene, Stakes, Touched};
 use crate::heat::{Heat, Touches};
 use crate::migrate::{Ended, Migrate};
 use crate::plan::{Candidate, Known, Victim};
@@ -30,6 +31,9 @@ const SHARE_THAT_MATTERS: f64 = 0.1;
 /// Longest time that passes for the account between two looks at the members.
 const RESOURCES_SECONDS_MAX: f64 = 60.0;
 
+/// Weight of the newest promotion in the time that they take.
+const NEWEST_COPY: f64 = 0.1;
+
 /// A promotion that waits for room, budget or a turn.
 #[derive(Clone, Debug)]
 pub(crate) struct Want {
@@ -43,7 +47,8 @@ pub(crate) struct Want {
 struct Victims {
     class: Class,
     as_of: Now,
-    list: Vec<Victim>,
+    /// By horizon.
+    lists: [Vec<Victim>; HORIZONS],
 }
 
 /// What the policy knows and wants.
@@ -51,11 +56,14 @@ struct Victims {
 pub(crate) struct Policy {
     pub(crate) config: PolicyConfig,
     pub(crate) heat: Heat,
+    pub(crate) forecasts: Forecasts,
     pub(crate) loads: Loads,
     pub(crate) pace: Pace,
     pub(crate) account: Account,
     /// By region; at most `pending_max`.
     pub(crate) wants: Vec<Want>,
+    /// Time in which promotions lately came to their end.
+    copy_seconds: f64,
     victims: Vec<Victims>,
     pub(crate) hot_threshold: Option<u32>,
     next_plan: Now,
@@ -70,8 +78,10 @@ pub(crate) struct Policy {
 
 impl Policy {
     pub(crate) fn new(config: PolicyConfig) -> Self {
+        let heat = Heat::new(nanos(config.half_life_seconds));
         Self {
-            heat: Heat::new(nanos(config.half_life_seconds)),
+            forecasts: Forecasts::new(config.half_life_seconds, &heat),
+            heat,
             loads: Loads::default(),
             pace: Pace::new(
                 config.copy_bytes_per_second_max,
@@ -83,6 +93,7 @@ impl Policy {
                 config.insurance_max_seconds,
             ),
             wants: Vec::new(),
+            copy_seconds: 0.0,
             victims: Vec::new(),
             hot_threshold: None,
             next_plan: Now(0),
@@ -98,6 +109,7 @@ impl Policy {
         Known {
             config: &self.config,
             heat: &self.heat,
+            forecasts: &self.forecasts,
             loads: &self.loads,
             migrate,
             now,
@@ -124,23 +136,40 @@ impl Policy {
         let fastest = self.loads.classes().first().copied();
         let least = f64::from(self.config.promote_touches_min);
         let mut warm: Vec<(f64, VolumeRegion)> = Vec::new();
+        let mut touched = Vec::with_capacity(samples.regions.len());
         let mut saved = 0.0;
         for count in &samples.regions {
             let Some(counted) = self.heat.count(count, now) else {
                 continue;
             };
+            touched.push(Touched {
+                region: count.region,
+                touches: counted.touches.sum(),
+            });
             if let Some(origin) = counted.origin {
                 saved += self.loads.benefit(counted.touches, origin, counted.class);
             }
-            let heat = self
-                .heat
-                .view(count.region, now)
-                .map_or(0.0, |view| view.touches.sum());
-            if Some(counted.class) != fastest && heat >= least {
-                warm.push((heat, count.region));
-            }
         }
         self.account.save(saved);
+        let stakes = self.stakes(migrate, now);
+        let scene = Scene {
+            heat: &self.heat,
+            now,
+        };
+        let mut regions = self.forecasts.touched(&touched, &stakes, scene);
+        regions.extend(touched.iter().map(|one| one.region));
+        regions.sort_unstable();
+        regions.dedup();
+        let known = self.known(migrate, now);
+        for region in regions {
+            let Some(view) = self.heat.view(region, now) else {
+                continue;
+            };
+            let expected = known.expected(region, &view, 0.0).in_all();
+            if Some(view.class) != fastest && expected >= least {
+                warm.push((expected, region));
+            }
+        }
         let most = self.config.pending_max as usize;
         let order = |one: &(f64, VolumeRegion), other: &(f64, VolumeRegion)| {
             other.0.total_cmp(&one.0).then(one.1.cmp(&other.1))
@@ -163,6 +192,11 @@ impl Policy {
             reads: f64::from(random) - writes,
             writes,
         };
+        let scene = Scene {
+            heat: &self.heat,
+            now,
+        };
+        self.forecasts.hot(hot.region, burst.sum(), scene);
         if random >= self.config.promote_touches_min {
             self.consider(hot.region, Some(burst), migrate, now);
         }
@@ -231,6 +265,10 @@ impl Policy {
         for one in ended.iter().filter(|one| one.stage == Stage::Done) {
             self.forget(one.first, one.count);
             let origin = one.promoted.then_some(one.from);
+            if one.promoted {
+                let taken = now.seconds_since(one.since);
+                self.copy_seconds += NEWEST_COPY * (taken - self.copy_seconds);
+            }
             self.heat
                 .arrive((one.first, one.count), one.to, origin, now);
         }
@@ -257,28 +295,38 @@ impl Policy {
         Some(wanted)
     }
 
-    fn break_even(&self, migrate: &Migrate, now: Now) -> u32 {
+    /// What a forecast is about: a touch and a copy, between the slowest tier and the fastest.
+    fn stakes(&self, migrate: &Migrate, now: Now) -> Stakes {
         let classes = self.loads.classes();
         let (Some(&fastest), Some(&slowest)) = (classes.first(), classes.last()) else {
-            return 0;
+            return Stakes::default();
         };
         let known = self.known(migrate, now);
         let Some(member) = known.members(slowest).first().copied() else {
-            return 0;
+            return Stakes::default();
         };
-        let one_read = Touches {
-            reads: 1.0,
-            writes: 0.0,
-        };
-        let gain = self.loads.benefit(one_read, slowest, fastest);
-        if fastest == slowest || gain <= 0.0 {
-            return 0;
-        }
         let leg = crate::volume::Leg {
             member,
             first: crate::units::MemberRegion(0),
         };
-        let touches = (known.price(leg, fastest).seconds / gain).ceil();
+        let capacity = migrate.alloc.regions_in(fastest);
+        let one_read = Touches::default().of_one();
+        Stakes {
+            gain_seconds: self.loads.benefit(one_read, slowest, fastest).max(0.0),
+            copy_seconds: known.price(leg, fastest).seconds,
+            hysteresis: self.config.hysteresis,
+            capacity: capacity.saturating_sub(known.headroom(fastest)),
+            delay_nanos: nanos(self.copy_seconds),
+            residency_nanos: nanos(self.config.residency_seconds),
+        }
+    }
+
+    fn break_even(&self, migrate: &Migrate, now: Now) -> u32 {
+        let stakes = self.stakes(migrate, now);
+        if stakes.gain_seconds <= 0.0 {
+            return 0;
+        }
+        let touches = (stakes.copy_seconds / stakes.gain_seconds).ceil();
         #[allow(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,

@@ -24,7 +24,7 @@ const SECOND: u64 = 1_000_000_000;
 /// The daemon's own intervals.
 const TICK_NANOS: u64 = SECOND;
 const MONITOR_NANOS: u64 = 2 * SECOND;
-const SAMPLE_NANOS: u64 = 10 * SECOND;
+const SAMPLE_NANOS: u64 = 2 * SECOND;
 /// Ends of requests that are remembered, to tell sequential ones, and for how long: as the probe.
 const RECENT_ENDS: usize = 256;
 const RECENT_NANOS: u64 = SECOND / 100;

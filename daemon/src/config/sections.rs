@@ -92,7 +92,7 @@ impl Default for ProbeConfig {
 impl Default for Intervals {
     fn default() -> Self {
         Self {
-            sample: Duration::from_secs(10),
+            sample: Duration::from_secs(2),
             monitor: Duration::from_secs(2),
             tick: Duration::from_secs(1),
             scale: 1.0,

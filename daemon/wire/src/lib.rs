@@ -28,7 +28,7 @@ pub use moves::{
 };
 pub use name::{NameError, VolumeName};
 pub use status::{
-    Budget, Foreground, Health, HoldStatistics, InsuranceAccount, MoveCounts, ProbeStatus,
+    Budget, Expert, Foreground, Health, HoldStatistics, InsuranceAccount, MoveCounts, ProbeStatus,
     Replicas, Status, TierStatus,
 };
 pub use volume::{

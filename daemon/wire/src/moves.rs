@@ -66,12 +66,13 @@ pub struct Reason {
 pub enum Cause {
     /// A person asked.
     ByHand,
-    /// Touched often enough in a short time.
+    /// Enough use is expected.
     Promotion {
-        /// Touches within the window.
+        /// Who expects it.
+        #[serde(default)]
+        expert: String,
+        /// Touches that are expected while it stays.
         touches: u32,
-        /// Length of the window.
-        window_seconds: f64,
         /// Foreground seconds that the move is expected to save.
         benefit_seconds: f64,
         /// Foreground seconds that it is expected to cost.
@@ -79,7 +80,7 @@ pub enum Cause {
     },
     /// Room was needed for something warmer, or for the headroom of the tier.
     Demotion {
-        /// Decayed touches at the time.
+        /// Touches that were expected.
         heat: f64,
         /// The move that needs the room, if one does.
         room_for: Option<u64>,

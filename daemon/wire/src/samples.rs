@@ -10,10 +10,11 @@
 )]
 
 use crate::{
-    Budget, Cause, Class, ClassShare, Foreground, Health, HeatBucket, HeatMap, HoldStatistics,
-    InsuranceAccount, Member, MemberList, MemberLoad, MemberState, Move, MoveAccepted, MoveCounts,
-    MoveList, PauseState, Place, Plan, PlannedMove, ProbeStatus, Profile, Reason, Replicas, Stage,
-    Status, TierStatus, Volume, VolumeChange, VolumeList, VolumeName, VolumeRunState,
+    Budget, Cause, Class, ClassShare, Expert, Foreground, Health, HeatBucket, HeatMap,
+    HoldStatistics, InsuranceAccount, Member, MemberList, MemberLoad, MemberState, Move,
+    MoveAccepted, MoveCounts, MoveList, PauseState, Place, Plan, PlannedMove, ProbeStatus, Profile,
+    Reason, Replicas, Stage, Status, TierStatus, Volume, VolumeChange, VolumeList, VolumeName,
+    VolumeRunState,
 };
 
 const MIB: u64 = 1 << 20;
@@ -103,6 +104,21 @@ pub fn members() -> MemberList {
     }
 }
 
+fn experts() -> Vec<Expert> {
+    vec![
+        Expert {
+            name: "lasting".into(),
+            is_believed: false,
+            lead_seconds: 0.0,
+        },
+        Expert {
+            name: "nearby".into(),
+            is_believed: true,
+            lead_seconds: 1.25,
+        },
+    ]
+}
+
 /// How it is doing.
 #[must_use]
 pub fn status() -> Status {
@@ -146,6 +162,7 @@ pub fn status() -> Status {
             failed: 0,
             done_bytes: GIB,
         },
+        experts: experts(),
         account: InsuranceAccount {
             balance_seconds: 3.5,
             earned_seconds: 4.0,
@@ -211,12 +228,12 @@ pub fn heat() -> HeatMap {
 fn promotion() -> Reason {
     Reason {
         cause: Cause::Promotion {
+            expert: "lasting".into(),
             touches: 12,
-            window_seconds: 30.0,
             benefit_seconds: 1.9,
             cost_seconds: 0.2,
         },
-        text: "12 touches in 30 s; saves 1.9 s for 0.2 s".into(),
+        text: "lasting expects 12 touches; saves 1.9 s for 0.2 s".into(),
     }
 }
 

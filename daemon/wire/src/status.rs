@@ -45,6 +45,9 @@ pub struct Status {
     pub probe: ProbeStatus,
     /// Number of its moves by stage.
     pub moves: MoveCounts,
+    /// Who forecasts what will be used, and how well.
+    #[serde(default)]
+    pub experts: Vec<Expert>,
     /// What moves are paid from.
     pub account: InsuranceAccount,
     /// How fast moves may copy.
@@ -134,6 +137,17 @@ pub struct MoveCounts {
     pub failed: u64,
     /// Bytes of those done.
     pub done_bytes: u64,
+}
+
+/// Who forecasts what will be used. What each would have done is followed in the shadow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Expert {
+    /// Its name.
+    pub name: String,
+    /// Whether moves go by it now.
+    pub is_believed: bool,
+    /// Foreground seconds that it would have saved more lately, moves paid, than the reactive one.
+    pub lead_seconds: f64,
 }
 
 /// The account that moves are paid from, in expected foreground seconds.

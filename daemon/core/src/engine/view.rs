@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::Engine;
 use crate::budget::Turnover;
 use crate::command::{Reason, Stage};
+use crate::forecast::Score;
 use crate::map::Map;
 use crate::migrate::Move;
 use crate::plan::Known;
@@ -33,6 +34,8 @@ pub struct Status {
     pub insurance_seconds: f64,
     /// What the account earned and spent since the start.
     pub turnover: Turnover,
+    /// Who forecasts what will be used, and how well.
+    pub experts: Vec<Score>,
     /// Bytes that moves of the policy were given since the start.
     pub moved_bytes: f64,
     /// Bytes per second that moves of the policy may copy now.
@@ -226,6 +229,7 @@ impl Engine {
             wanted: policy.wants.len(),
             insurance_seconds: policy.account.seconds(),
             turnover: policy.account.turnover(),
+            experts: policy.forecasts.scores().collect(),
             moved_bytes: policy.pace.moved_bytes(),
             copy_bytes_per_second: policy.pace.bytes_per_second(),
             mirrors_allowed: policy.pace.mirrors(policy.config.mirrors_max),
@@ -241,12 +245,14 @@ impl Engine {
         let Policy {
             config,
             heat,
+            forecasts,
             loads,
             ..
         } = &self.policy;
         Known {
             config,
             heat,
+            forecasts,
             loads,
             migrate: &self.migrate,
             now: self.now,

@@ -100,5 +100,5 @@ fn a_region_beyond_the_volume_is_no_region() {
 
 #[test]
 fn a_region_takes_little_memory() {
-    const { assert!(BYTES_PER_REGION <= 20) };
+    const { assert!(BYTES_PER_REGION <= 36) };
 }

@@ -253,6 +253,7 @@ impl Migrate {
             to: one.to,
             stage,
             promoted: matches!(one.reason, Reason::Promotion { .. }),
+            since: one.since,
         });
     }
 }

@@ -69,7 +69,7 @@ fn the_coldest_are_the_first_victims() {
     shell.sample(0, 9, 0);
     shell.sample(2, 3, 0);
     let victims = shell.engine.known().victims(Class::Nvme);
-    let order: Vec<u32> = victims.iter().map(|victim| victim.region.0).collect();
+    let order: Vec<u32> = victims[LAST].iter().map(|victim| victim.region.0).collect();
     assert_eq!(order, [1, 3, 2, 0]);
 }
 

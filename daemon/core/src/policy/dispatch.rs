@@ -2,6 +2,7 @@
 
 use super::{Policy, Victims, Want};
 use crate::command::{Command, Reason};
+use crate::forecast::{LAST, copies};
 use crate::migrate::Migrate;
 use crate::plan::{Candidate, Price, Victim};
 use crate::units::{MoveId, Now, VolumeRegion, nanos};
@@ -15,6 +16,8 @@ const COLD: f64 = 0.5;
 /// Room that is wanted on a tier.
 struct Need {
     class: Class,
+    /// Until when what leaves is not to be wanted.
+    horizon: usize,
     /// What each region is worth to who wants it, from the most on.
     worth_seconds: Vec<f64>,
     room_for: Option<MoveId>,
@@ -24,10 +27,14 @@ impl Policy {
     /// Proposes what is wanted, as far as room, budget and turns allow.
     pub(crate) fn dispatch(&mut self, migrate: &mut Migrate, now: Now) {
         self.pace.fill(now);
+        if self.turns(migrate) == 0 || self.wants.is_empty() {
+            return;
+        }
+        self.weigh(migrate, now);
         let mut order: Vec<(f64, VolumeRegion)> = self
             .wants
             .iter()
-            .map(|want| (want.candidate.net_seconds(), want.candidate.region))
+            .map(|want| (self.advantage(&want.candidate).1, want.candidate.region))
             .collect();
         order.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
         let mut crowded: Vec<Class> = Vec::new();
@@ -48,6 +55,29 @@ impl Policy {
                 self.promote(&want, migrate, now);
             }
         }
+    }
+
+    /// Finds out what would have to leave the tiers that have no room for all that is wanted there.
+    fn weigh(&mut self, migrate: &Migrate, now: Now) {
+        for class in self.loads.classes() {
+            let wants = self.wants.iter().filter(|want| want.candidate.to == class);
+            if wants.count() > self.known(migrate, now).room(class) as usize {
+                self.know_victims(class, self.config.plan_seconds, migrate, now);
+            }
+        }
+    }
+
+    /// Until which horizon a want is worth most more than what it would displace, and how much.
+    fn advantage(&self, candidate: &Candidate) -> (usize, f64) {
+        let known = self.victims.iter().find(|one| one.class == candidate.to);
+        let bar = |horizon: usize| {
+            let coldest = known.and_then(|one| one.lists.get(horizon)?.first());
+            coldest.map_or(0.0, |coldest| {
+                self.loss(coldest, horizon, candidate.to, candidate.from)
+                    + candidate.price.seconds * copies(horizon)
+            })
+        };
+        candidate.advantage(&std::array::from_fn(bar))
     }
 
     /// Moves that may be proposed now.
@@ -119,8 +149,9 @@ impl Policy {
         };
         // A neighbour comes along where there is room for it, and not instead of a better one.
         let least_seconds = self.least_that_fits(to, known.room(to));
-        let fits =
-            |want: &Want| want.candidate.to == to && want.candidate.net_seconds() >= least_seconds;
+        let fits = |want: &Want| {
+            want.candidate.to == to && self.advantage(&want.candidate).1 >= least_seconds
+        };
         let joins = |other: VolumeRegion| {
             known.movable(other).is_some() && self.want(other).is_some_and(fits)
         };
@@ -145,8 +176,8 @@ impl Policy {
             reason = "a cast from float to integer saturates"
         )]
         let reason = Reason::Promotion {
-            touches: touches as u32,
-            window_seconds: self.config.half_life_seconds,
+            expert: self.forecasts.believed(),
+            touches: touches.round() as u32,
             benefit_seconds,
             cost_seconds: price.seconds,
         };
@@ -165,7 +196,7 @@ impl Policy {
     fn least_that_fits(&self, to: Class, room: u32) -> f64 {
         let wants = self.wants.iter().map(|want| &want.candidate);
         let wants = wants.filter(|candidate| candidate.to == to);
-        let mut seconds: Vec<f64> = wants.map(Candidate::net_seconds).collect();
+        let mut seconds: Vec<f64> = wants.map(|want| self.advantage(want).1).collect();
         let Some(last) = (room as usize)
             .checked_sub(1)
             .filter(|last| *last < seconds.len())
@@ -193,9 +224,10 @@ impl Policy {
 
     fn make_room_for(&mut self, want: &Want, migrate: &mut Migrate, now: Now) {
         let class = want.candidate.to;
+        let (horizon, _) = self.advantage(&want.candidate);
         let wants = self.wants.iter().map(|want| &want.candidate);
         let wants = wants.filter(|candidate| candidate.to == class);
-        let mut worth_seconds: Vec<f64> = wants.map(Candidate::net_seconds).collect();
+        let mut worth_seconds: Vec<f64> = wants.map(|one| one.worth_seconds[horizon]).collect();
         worth_seconds.sort_by(|one, other| other.total_cmp(one));
         // Room that comes free anyway goes to those to whom it is worth most.
         let leaving = self.known(migrate, now).leaving(class) as usize;
@@ -203,6 +235,7 @@ impl Policy {
         if !worth_seconds.is_empty() {
             let need = Need {
                 class,
+                horizon,
                 worth_seconds,
                 room_for: Some(want.id),
             };
@@ -226,7 +259,8 @@ impl Policy {
             let leg = known.movable(region);
             leg.filter(|leg| migrate.class_of(leg.member) == Some(need.class))
         };
-        let may_leave = list.list.iter().filter(|one| leaves(one.region).is_some());
+        let list = &list.lists[need.horizon];
+        let may_leave = list.iter().filter(|one| leaves(one.region).is_some());
         let may_leave: Vec<Victim> = may_leave.take(need.worth_seconds.len()).copied().collect();
         let Some((coldest, leg)) = may_leave
             .first()
@@ -241,7 +275,8 @@ impl Policy {
         // The coldest makes room for the one that is worth most, the next for the next.
         let pairs = may_leave.iter().zip(&need.worth_seconds);
         let yields = |(victim, worth): &(&Victim, &f64)| {
-            **worth > self.loss(**victim, need.class, to) + price.seconds
+            let copies = price.seconds * copies(need.horizon);
+            **worth > self.loss(victim, need.horizon, need.class, to) + copies
         };
         let mut cold: Vec<VolumeRegion> = pairs
             .take_while(yields)
@@ -258,32 +293,38 @@ impl Policy {
         };
         let members = known.members(to);
         let reason = Reason::Demotion {
-            heat: coldest.heat,
+            heat: coldest.expected.in_all(),
             room_for: need.room_for,
         };
         self.account.spend(price.seconds * f64::from(run.count));
         self.propose(&run, &members, &reason, None, migrate, now);
     }
 
-    /// What the tier that a region leaves is worth to it, with a surplus.
-    fn loss(&self, victim: Victim, from: Class, to: Class) -> f64 {
+    /// What the tier that a region leaves is worth to it until a horizon, with a surplus.
+    fn loss(&self, victim: &Victim, horizon: usize, from: Class, to: Class) -> f64 {
         let touches = crate::heat::Touches {
-            reads: victim.heat,
+            reads: victim.expected.at(horizon),
             writes: 0.0,
         };
         self.loads.benefit(touches, to, from).max(0.0) * self.config.hysteresis
     }
 
     fn refresh_victims(&mut self, class: Class, migrate: &Migrate, now: Now) {
-        let pause = nanos(self.config.plan_seconds / VICTIMS_PER_PLAN);
+        let pause = self.config.plan_seconds / VICTIMS_PER_PLAN;
+        self.know_victims(class, pause, migrate, now);
+    }
+
+    /// Knows the victims of a tier, as of so long ago at most.
+    fn know_victims(&mut self, class: Class, seconds: f64, migrate: &Migrate, now: Now) {
+        let pause = nanos(seconds);
         let fresh = |known: &Victims| known.class == class && now.nanos_since(known.as_of) < pause;
         if !self.victims.iter().any(fresh) {
-            let list = self.known(migrate, now).victims(class);
+            let lists = self.known(migrate, now).victims(class);
             self.victims.retain(|known| known.class != class);
             self.victims.push(Victims {
                 class,
                 as_of: now,
-                list,
+                lists,
             });
         }
     }
@@ -318,6 +359,9 @@ impl Policy {
             if self.turns(migrate) == 0 {
                 return;
             }
+            if self.known(migrate, now).demotes_to(class).is_none() {
+                continue;
+            }
             self.refresh_victims(class, migrate, now);
             let known = self.known(migrate, now);
             let free = migrate
@@ -326,8 +370,8 @@ impl Policy {
                 .saturating_add(known.leaving(class));
             let headroom = known.headroom(class);
             let list = self.victims.iter().find(|known| known.class == class);
-            let coldest = list.and_then(|list| list.list.first().copied());
-            let Some(coldest) = coldest.filter(|one| one.heat <= COLD) else {
+            let coldest = list.and_then(|list| list.lists[LAST].first().copied());
+            let Some(coldest) = coldest.filter(|one| one.expected.in_all() <= COLD) else {
                 continue;
             };
             let regions = headroom.saturating_sub(free);
@@ -343,6 +387,7 @@ impl Policy {
                 let worth_seconds = price.seconds + f64::EPSILON + COLD * self.slowest_read();
                 let need = Need {
                     class,
+                    horizon: LAST,
                     worth_seconds: vec![worth_seconds; regions as usize],
                     room_for: None,
                 };

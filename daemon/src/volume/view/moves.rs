@@ -110,20 +110,20 @@ fn reason(reason: &Reason) -> wire::Reason {
             text: "asked for by a person".to_owned(),
         },
         Reason::Promotion {
+            expert,
             touches,
-            window_seconds,
             benefit_seconds,
             cost_seconds,
         } => wire::Reason {
             cause: wire::Cause::Promotion {
+                expert: expert.to_string(),
                 touches: *touches,
-                window_seconds: *window_seconds,
                 benefit_seconds: *benefit_seconds,
                 cost_seconds: *cost_seconds,
             },
             text: format!(
-                "touched {touches} times in {window_seconds:.1} s: expected to save \
-                     {benefit_seconds:.3} s of waiting for {cost_seconds:.3} s of moving"
+                "the expert \"{expert}\" expects {touches} touches: \
+                 would save {benefit_seconds:.3} s of waiting for {cost_seconds:.3} s of moving"
             ),
         },
         Reason::Demotion { heat, room_for } => wire::Reason {
@@ -132,8 +132,10 @@ fn reason(reason: &Reason) -> wire::Reason {
                 room_for: room_for.map(|id| id.0),
             },
             text: match room_for {
-                Some(id) => format!("cold (heat {heat:.2}), and move {id} needs its place"),
-                None => format!("cold (heat {heat:.2}), and the tier needs free room"),
+                Some(id) => {
+                    format!("cold ({heat:.1} touches expected), and move {id} needs its place")
+                }
+                None => format!("cold ({heat:.1} touches expected), and the tier needs free room"),
             },
         },
         Reason::Adopted => wire::Reason {

@@ -49,6 +49,7 @@ pub(crate) fn status(runtime: &Runtime, info: &Info, name: wire::VolumeName) -> 
             failed,
             done_bytes: size.bytes().0 * runtime.history.done_regions(),
         },
+        experts: engine_status.experts.iter().map(expert).collect(),
         account: wire::InsuranceAccount {
             balance_seconds: engine_status.insurance_seconds,
             earned_seconds: engine_status.turnover.earned_seconds,
@@ -66,6 +67,14 @@ pub(crate) fn status(runtime: &Runtime, info: &Info, name: wire::VolumeName) -> 
             wanted: u32::try_from(wanted).unwrap_or(u32::MAX),
         },
         problems: problems.cloned().collect(),
+    }
+}
+
+fn expert(score: &tier_core::forecast::Score) -> wire::Expert {
+    wire::Expert {
+        name: score.name.to_string(),
+        is_believed: score.is_believed,
+        lead_seconds: score.lead_seconds,
     }
 }
 

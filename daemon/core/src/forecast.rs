@@ -1,0 +1,310 @@
+//! What use of each region is expected, and who is believed.
+//!
+//! Owns: [`Expected`], the experts behind one trait, and the choice between them. May not: say what
+//! a move is worth, or move anything.
+
+mod lasting;
+mod nearby;
+mod shadow;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::heat::{Heat, LASTING, SPANS, View};
+use crate::units::{Now, VolumeRegion, nanos};
+use lasting::Lasting;
+use nearby::Nearby;
+use shadow::Shadow;
+pub(crate) use shadow::{Stakes, copies};
+
+/// How far ahead is looked, in half-lives: for one of 10,000 s, a minute, ten, an hour, six hours,
+/// and for good.
+const HORIZONS_HALF_LIVES: [f64; HORIZONS] = [0.006, 0.06, 0.36, 2.16, f64::INFINITY];
+/// Number of horizons.
+pub(crate) const HORIZONS: usize = 5;
+/// The one that is farthest ahead.
+pub(crate) const LAST: usize = HORIZONS - 1;
+
+/// Touches that are expected from now until each horizon; the farther, the more.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Expected(pub(crate) [f64; HORIZONS]);
+
+impl Expected {
+    pub(crate) fn at(&self, horizon: usize) -> f64 {
+        self.0.get(horizon).copied().unwrap_or(0.0)
+    }
+
+    /// Until the last horizon.
+    pub(crate) fn in_all(&self) -> f64 {
+        self.at(LAST)
+    }
+}
+
+/// What experts rest on.
+#[derive(Clone, Copy)]
+pub(crate) struct Scene<'a> {
+    pub(crate) heat: &'a Heat,
+    pub(crate) now: Now,
+}
+
+/// What people know an expert by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExpertName {
+    /// What is in use just now goes on.
+    Recent,
+    /// What was used for a while goes on for as long: the reactive one.
+    Lasting,
+    /// What was always used goes on.
+    Long,
+    /// What lies beside what is in use will be used.
+    Nearby,
+}
+
+impl fmt::Display for ExpertName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Recent => "recent",
+            Self::Lasting => "lasting",
+            Self::Long => "long",
+            Self::Nearby => "nearby",
+        })
+    }
+}
+
+/// Who expects something.
+pub(crate) trait Expert {
+    /// What people know it by.
+    fn name(&self) -> ExpertName;
+    /// Takes in that a region was touched, its heat having been counted.
+    fn touched(&mut self, region: VolumeRegion, scene: Scene<'_>);
+    /// What it expects of a region, of which its counts do not have the last `running` touches.
+    fn expected(
+        &self,
+        region: VolumeRegion,
+        view: &View,
+        running: f64,
+        scene: Scene<'_>,
+    ) -> Expected;
+    /// Regions beside those touched since the last time of which it expects something.
+    fn names(&mut self, scene: Scene<'_>) -> Vec<VolumeRegion>;
+}
+
+/// Horizons, in nanoseconds.
+type Spans = [u64; HORIZONS];
+
+/// Regions that lie side by side are looked at, or not, together.
+const GROUP_REGIONS: u32 = 64;
+/// Regions of a volume that are looked at, at most.
+const LOOKED_AT_MAX: u32 = 1 << 16;
+/// A lead is bounded by what so many changes of all that the tier holds cost.
+const LEAD_CHANGES: f64 = 2.0;
+/// Share of that bound by which a lead must be larger than the lead of who is believed.
+const LEAD_STEP: f64 = 0.5;
+
+/// A region's touches of an interval.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Touched {
+    pub(crate) region: VolumeRegion,
+    pub(crate) touches: f64,
+}
+
+#[derive(Clone, Debug)]
+struct Experts {
+    lasting: [Lasting; SPANS],
+    nearby: Nearby,
+}
+
+const EXPERTS: usize = SPANS + 1;
+
+impl Experts {
+    fn all(&self) -> [&dyn Expert; EXPERTS] {
+        let [recent, lasting, long] = &self.lasting;
+        [recent, lasting, long, &self.nearby]
+    }
+
+    fn all_mut(&mut self) -> [&mut dyn Expert; EXPERTS] {
+        let [recent, lasting, long] = &mut self.lasting;
+        [recent, lasting, long, &mut self.nearby]
+    }
+}
+
+/// Whether the shadows hold a region, of which they hold one part in `part`.
+fn looks_at(region: VolumeRegion, part: u32) -> bool {
+    // Multiplying by the golden ratio spreads neighbouring groups evenly (Knuth, 6.4).
+    let spread = (region.0 / GROUP_REGIONS).wrapping_mul(0x9e37_79b9) >> 16;
+    spread.is_multiple_of(part.max(1))
+}
+
+fn consider(
+    shadow: &mut Shadow,
+    expert: &dyn Expert,
+    (region, running): (VolumeRegion, f64),
+    stakes: &Stakes,
+    scene: Scene<'_>,
+) {
+    let of = |region: VolumeRegion, running: f64| {
+        let view = scene.heat.view(region, scene.now);
+        view.map_or_else(Expected::default, |view| {
+            expert.expected(region, &view, running, scene)
+        })
+    };
+    let expected = of(region, running);
+    shadow.consider((region, running), &expected, stakes, scene.now, |other| {
+        of(other, 0.0)
+    });
+}
+
+/// The experts, and who is believed.
+#[derive(Clone, Debug)]
+pub(crate) struct Forecasts {
+    experts: Experts,
+    shadows: [Shadow; EXPERTS],
+    /// What each saved more than the reactive one, in seconds, between two bounds.
+    leads: [f64; EXPERTS],
+    believed: usize,
+    /// As of the last interval, for the part that the shadows hold.
+    stakes: Stakes,
+    part: u32,
+}
+
+/// How an expert stands.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Score {
+    /// The expert.
+    pub name: ExpertName,
+    /// Foreground seconds that a tier of its own would have saved more lately, copies paid, than
+    /// that of the reactive expert, within bounds.
+    pub lead_seconds: f64,
+    /// Whether the policy goes by it.
+    pub is_believed: bool,
+}
+
+impl Forecasts {
+    pub(crate) fn new(half_life_seconds: f64, heat: &Heat) -> Self {
+        let horizons = HORIZONS_HALF_LIVES.map(|horizon| nanos(horizon * half_life_seconds));
+        let lasting = std::array::from_fn(|span| Lasting::new(span, horizons, heat));
+        let experts = Experts {
+            nearby: Nearby::new(lasting[LASTING].clone(), horizons),
+            lasting,
+        };
+        Self {
+            experts,
+            shadows: Default::default(),
+            leads: [0.0; EXPERTS],
+            stakes: Stakes::default(),
+            part: 1,
+            believed: LASTING,
+        }
+    }
+
+    /// Takes in the regions touched in an interval, their heat having been counted. Gives those
+    /// that are to be looked at besides.
+    pub(crate) fn touched(
+        &mut self,
+        touched: &[Touched],
+        stakes: &Stakes,
+        scene: Scene<'_>,
+    ) -> Vec<VolumeRegion> {
+        let part = scene.heat.regions().div_ceil(LOOKED_AT_MAX).max(1);
+        self.part = part;
+        self.stakes = Stakes {
+            capacity: stakes.capacity / part,
+            ..*stakes
+        };
+        let stakes = self.stakes;
+        let mut besides = Vec::new();
+        let experts = self.experts.all_mut().into_iter().zip(&mut self.shadows);
+        for (at, (expert, shadow)) in experts.enumerate() {
+            for one in touched {
+                expert.touched(one.region, scene);
+            }
+            let named = expert.names(scene);
+            for one in touched.iter().filter(|one| looks_at(one.region, part)) {
+                if !shadow.touched(one.region, one.touches, &stakes, scene.now) {
+                    consider(shadow, expert, (one.region, 0.0), &stakes, scene);
+                }
+            }
+            for region in named.iter().filter(|region| looks_at(**region, part)) {
+                consider(shadow, expert, (*region, 0.0), &stakes, scene);
+            }
+            if at == self.believed {
+                besides = named;
+            }
+        }
+        self.choose(&stakes);
+        for shadow in &mut self.shadows {
+            shadow.begin();
+        }
+        besides
+    }
+
+    /// Takes in a burst, whose touches are not counted yet.
+    pub(crate) fn hot(&mut self, region: VolumeRegion, touches: f64, scene: Scene<'_>) {
+        if looks_at(region, self.part) {
+            for (expert, shadow) in self.experts.all().into_iter().zip(&mut self.shadows) {
+                consider(shadow, expert, (region, touches), &self.stakes, scene);
+            }
+        }
+    }
+
+    /// Believes who would have saved more than the reactive expert, and most so. As a lead has
+    /// bounds, who was good for long and is no longer is given up soon (Page's test), and who was
+    /// bad can return.
+    fn choose(&mut self, stakes: &Stakes) {
+        let most = f64::from(stakes.capacity) * stakes.copy_seconds * 2.0 * LEAD_CHANGES;
+        let reactive = self.shadows[LASTING].saved_seconds();
+        for (lead, shadow) in self.leads.iter_mut().zip(&self.shadows) {
+            *lead = (*lead + shadow.saved_seconds() - reactive).clamp(-most, most);
+        }
+        let leads = self.leads.iter().copied().enumerate();
+        let best = leads.max_by(|one, other| one.1.total_cmp(&other.1));
+        if self.leads[self.believed] <= 0.0 {
+            self.believed = LASTING;
+        }
+        if let Some((at, lead)) = best
+            && lead > self.leads[self.believed] + most * LEAD_STEP
+        {
+            self.believed = at;
+        }
+    }
+
+    /// Who is believed.
+    pub(crate) fn believed(&self) -> ExpertName {
+        let names = self.experts.all().map(Expert::name);
+        names
+            .get(self.believed)
+            .copied()
+            .unwrap_or(ExpertName::Lasting)
+    }
+
+    /// How the experts stand.
+    pub(crate) fn scores(&self) -> impl Iterator<Item = Score> + '_ {
+        let experts = self.experts.all().into_iter().zip(self.leads);
+        experts
+            .enumerate()
+            .map(|(at, (expert, lead_seconds))| Score {
+                name: expert.name(),
+                lead_seconds,
+                is_believed: at == self.believed,
+            })
+    }
+
+    /// What is expected of a region, of which its counts do not have the last `running` touches.
+    pub(crate) fn expected(
+        &self,
+        region: VolumeRegion,
+        view: &View,
+        running: f64,
+        scene: Scene<'_>,
+    ) -> Expected {
+        let expert = self.experts.all().into_iter().nth(self.believed);
+        expert.map_or_else(Expected::default, |expert| {
+            expert.expected(region, view, running, scene)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

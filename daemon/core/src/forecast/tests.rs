@@ -1,0 +1,190 @@
+use super::*;
+use crate::event::RegionCount;
+use crate::volume::Profile;
+
+const SECOND: u64 = 1_000_000_000;
+const HALF_LIFE_SECONDS: f64 = 10_000.0;
+const STAKES: Stakes = Stakes {
+    gain_seconds: 0.01,
+    copy_seconds: 0.02,
+    hysteresis: 2.0,
+    capacity: 8,
+    delay_nanos: 0,
+    residency_nanos: 0,
+};
+
+/// A volume whose touches are given one interval after the other.
+struct Desk {
+    heat: Heat,
+    forecasts: Forecasts,
+    now: Now,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let mut heat = Heat::new(nanos(HALF_LIFE_SECONDS));
+        let profile = Profile {
+            read_seconds: 0.01,
+            write_seconds: 0.01,
+            bytes_per_second: 1e8,
+        };
+        heat.start(4_096, Some(profile));
+        let forecasts = Forecasts::new(HALF_LIFE_SECONDS, &heat);
+        Self {
+            heat,
+            forecasts,
+            now: Now(0),
+        }
+    }
+
+    /// An interval of two seconds in which these regions were read so often.
+    fn interval(&mut self, regions: &[(u32, u32)]) -> Vec<u32> {
+        self.now.0 += 2 * SECOND;
+        let mut touched = Vec::new();
+        for &(region, reads) in regions {
+            let region = VolumeRegion(region);
+            let count = RegionCount {
+                region,
+                reads,
+                ..RegionCount::default()
+            };
+            self.heat.count(&count, self.now).unwrap();
+            touched.push(Touched {
+                region,
+                touches: f64::from(reads),
+            });
+        }
+        let scene = Scene {
+            heat: &self.heat,
+            now: self.now,
+        };
+        let besides = self.forecasts.touched(&touched, &STAKES, scene);
+        besides.iter().map(|region| region.0).collect()
+    }
+
+    fn expects(&self, name: ExpertName, region: u32) -> Expected {
+        let scene = Scene {
+            heat: &self.heat,
+            now: self.now,
+        };
+        let region = VolumeRegion(region);
+        let view = self.heat.view(region, self.now).unwrap();
+        let all = self.forecasts.experts.all();
+        let expert = all.into_iter().find(|expert| expert.name() == name);
+        expert.unwrap().expected(region, &view, 0.0, scene)
+    }
+
+    fn lead(&self, name: ExpertName) -> f64 {
+        let mut scores = self.forecasts.scores();
+        scores
+            .find(|score| score.name == name)
+            .unwrap()
+            .lead_seconds
+    }
+}
+
+/// A file that is read to its end, some regions of it each interval, far from all others.
+fn read_file(desk: &mut Desk, first: u32) {
+    for region in first..first + 16 {
+        for _ in 0..10 {
+            desk.interval(&[(region, 2)]);
+        }
+    }
+}
+
+#[test]
+fn more_is_expected_the_farther_one_looks_and_for_good_all_that_is_left() {
+    let mut desk = Desk::new();
+    desk.interval(&[(3, 80)]);
+    for name in [ExpertName::Recent, ExpertName::Lasting, ExpertName::Long] {
+        let expected = desk.expects(name, 3);
+        assert!(
+            expected.0.is_sorted() && expected.at(0) > 0.0,
+            "{expected:?}"
+        );
+        assert!((expected.in_all() - 80.0).abs() < 0.1, "{expected:?}");
+    }
+    // Within a minute, 0.4 % of what has a half-life of 10,000 s.
+    let soon = desk.expects(ExpertName::Lasting, 3).at(0);
+    assert!((soon / 80.0 - 0.004_15).abs() < 1e-4, "{soon}");
+    assert!(desk.expects(ExpertName::Recent, 3).at(0) > 9.0 * soon);
+}
+
+#[test]
+fn what_neighbours_get_is_learned_and_expected_of_those_that_come_next() {
+    let mut desk = Desk::new();
+    for file in 0..20 {
+        read_file(&mut desk, 100 * file);
+    }
+    // Twenty touches come to each region after the one before it was read.
+    desk.interval(&[(3_000, 2)]);
+    desk.interval(&[(3_000, 2)]);
+    let next = desk.expects(ExpertName::Nearby, 3_001).in_all();
+    assert!((8.0..=20.0).contains(&next), "{next}");
+    let far = desk.expects(ExpertName::Nearby, 3_500).in_all();
+    assert!(far < next / 2.0, "{far} and {next}");
+    // What has a past of its own goes on as it was.
+    let old = desk.expects(ExpertName::Nearby, 5).in_all();
+    assert!((old - desk.expects(ExpertName::Lasting, 5).in_all()).abs() < 1e-9);
+}
+
+#[test]
+fn who_would_have_saved_more_is_believed_and_names_what_comes_next() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.forecasts.believed(), ExpertName::Lasting);
+    for file in 0..30 {
+        read_file(&mut desk, 100 * file);
+    }
+    assert_eq!(desk.forecasts.believed(), ExpertName::Nearby);
+    assert!(desk.lead(ExpertName::Nearby) > 0.0);
+    assert!((desk.lead(ExpertName::Lasting)).abs() < 1e-12);
+    let besides = desk.interval(&[(3_500, 2)]);
+    assert_eq!(besides, [3_499, 3_501]);
+}
+
+#[test]
+fn who_was_good_for_long_is_given_up_soon_when_it_is_no_longer() {
+    let mut desk = Desk::new();
+    for file in 0..30 {
+        read_file(&mut desk, 100 * file);
+    }
+    assert_eq!(desk.forecasts.believed(), ExpertName::Nearby);
+    // Regions are touched once now, here and there, beside eight that always are.
+    let mut fooled = 0;
+    while desk.forecasts.believed() == ExpertName::Nearby {
+        let steady = (0..8).map(|at| (3_200 + 100 * at, 2));
+        let mut regions: Vec<_> = steady.chain([(fooled * 37 % 3_000, 3)]).collect();
+        regions.sort_unstable();
+        regions.dedup_by_key(|one| one.0);
+        desk.interval(&regions);
+        fooled += 1;
+        assert!(fooled < 1_000, "{}", desk.lead(ExpertName::Nearby));
+    }
+    assert_eq!(desk.forecasts.believed(), ExpertName::Lasting);
+}
+
+#[test]
+fn a_lead_is_bounded_by_two_changes_of_all_that_the_tier_holds() {
+    let mut desk = Desk::new();
+    for file in 0..40 {
+        read_file(&mut desk, 100 * file);
+    }
+    let most = 2.0 * 2.0 * STAKES.copy_seconds * f64::from(STAKES.capacity);
+    for score in desk.forecasts.scores() {
+        assert!(score.lead_seconds.abs() <= most + 1e-9, "{score:?}");
+    }
+}
+
+#[test]
+fn of_a_large_volume_whole_groups_are_looked_at_and_about_as_many_as_wanted() {
+    let part = 16;
+    let groups = (0..65_536_u32).filter(|group| looks_at(VolumeRegion(group * 64), part));
+    let count = groups.count();
+    assert!((3_600..=4_600).contains(&count), "{count}");
+    let same = |group: u32| {
+        let first = looks_at(VolumeRegion(group * 64), part);
+        (0..64).all(|at| looks_at(VolumeRegion(group * 64 + at), part) == first)
+    };
+    assert!((0..1_000).all(same));
+    assert!((0..1_000).all(|region| looks_at(VolumeRegion(region), 1)));
+}
