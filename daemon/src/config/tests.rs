@@ -171,7 +171,7 @@ fn the_policy_is_checked_like_the_rest() {
 fn one_factor_scales_every_interval() {
     let config = parse("[intervals]\nscale = 0.01\ntick = \"20ms\"").unwrap();
     let scaled = config.intervals.scaled();
-    assert_eq!(scaled.sample, Duration::from_millis(100));
+    assert_eq!(scaled.sample, Duration::from_millis(20));
     assert_eq!(scaled.monitor, Duration::from_millis(20));
     assert_eq!(scaled.tick, INTERVAL_MIN);
     assert_eq!(scaled.scaled(), scaled);
