@@ -5,6 +5,7 @@
 
 mod lasting;
 mod nearby;
+mod rhythm;
 mod shadow;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use crate::heat::{Heat, LASTING, SPANS, View};
 use crate::units::{Now, VolumeRegion, nanos};
 use lasting::Lasting;
 use nearby::Nearby;
+use rhythm::Rhythm;
 use shadow::Shadow;
 pub(crate) use shadow::{Stakes, copies};
 
@@ -33,6 +35,11 @@ pub(crate) struct Expected(pub(crate) [f64; HORIZONS]);
 impl Expected {
     pub(crate) fn at(&self, horizon: usize) -> f64 {
         self.0.get(horizon).copied().unwrap_or(0.0)
+    }
+
+    /// Until the first horizon: the time in which a move is made.
+    pub(crate) fn soon(&self) -> f64 {
+        self.at(0)
     }
 
     /// Until the last horizon.
@@ -60,6 +67,8 @@ pub enum ExpertName {
     Long,
     /// What lies beside what is in use will be used.
     Nearby,
+    /// What was used at this time of earlier periods will be used.
+    Rhythm,
 }
 
 impl fmt::Display for ExpertName {
@@ -69,6 +78,7 @@ impl fmt::Display for ExpertName {
             Self::Lasting => "lasting",
             Self::Long => "long",
             Self::Nearby => "nearby",
+            Self::Rhythm => "rhythm",
         })
     }
 }
@@ -78,7 +88,7 @@ pub(crate) trait Expert {
     /// What people know it by.
     fn name(&self) -> ExpertName;
     /// Takes in that a region was touched, its heat having been counted.
-    fn touched(&mut self, region: VolumeRegion, scene: Scene<'_>);
+    fn touched(&mut self, region: VolumeRegion, touches: f64, scene: Scene<'_>);
     /// What it expects of a region, of which its counts do not have the last `running` touches.
     fn expected(
         &self,
@@ -114,19 +124,20 @@ pub(crate) struct Touched {
 struct Experts {
     lasting: [Lasting; SPANS],
     nearby: Nearby,
+    rhythm: Rhythm,
 }
 
-const EXPERTS: usize = SPANS + 1;
+const EXPERTS: usize = SPANS + 2;
 
 impl Experts {
     fn all(&self) -> [&dyn Expert; EXPERTS] {
         let [recent, lasting, long] = &self.lasting;
-        [recent, lasting, long, &self.nearby]
+        [recent, lasting, long, &self.nearby, &self.rhythm]
     }
 
     fn all_mut(&mut self) -> [&mut dyn Expert; EXPERTS] {
         let [recent, lasting, long] = &mut self.lasting;
-        [recent, lasting, long, &mut self.nearby]
+        [recent, lasting, long, &mut self.nearby, &mut self.rhythm]
     }
 }
 
@@ -187,6 +198,7 @@ impl Forecasts {
         let lasting = std::array::from_fn(|span| Lasting::new(span, horizons, heat));
         let experts = Experts {
             nearby: Nearby::new(lasting[LASTING].clone(), horizons),
+            rhythm: Rhythm::new(lasting[LASTING].clone(), horizons),
             lasting,
         };
         Self {
@@ -218,7 +230,7 @@ impl Forecasts {
         let experts = self.experts.all_mut().into_iter().zip(&mut self.shadows);
         for (at, (expert, shadow)) in experts.enumerate() {
             for one in touched {
-                expert.touched(one.region, scene);
+                expert.touched(one.region, one.touches, scene);
             }
             let named = expert.names(scene);
             for one in touched.iter().filter(|one| looks_at(one.region, part)) {

@@ -70,6 +70,8 @@ pub(crate) struct Candidate {
     pub(crate) from: Class,
     pub(crate) to: Class,
     pub(crate) touches: f64,
+    /// Of these, those until the first horizon.
+    pub(crate) touches_soon: f64,
     pub(crate) benefit_seconds: f64,
     /// What it is worth in all to have it there until each horizon.
     pub(crate) worth_seconds: [f64; HORIZONS],
@@ -200,6 +202,7 @@ impl Known<'_> {
                 from: view.class,
                 to,
                 touches: expected.in_all(),
+                touches_soon: expected.soon(),
                 benefit_seconds: gain * expected.in_all(),
                 worth_seconds: std::array::from_fn(worth),
                 price,

@@ -35,7 +35,7 @@ impl Expert for Lasting {
         NAMES[self.span]
     }
 
-    fn touched(&mut self, _: VolumeRegion, _: Scene<'_>) {}
+    fn touched(&mut self, _: VolumeRegion, _: f64, _: Scene<'_>) {}
 
     fn expected(&self, _: VolumeRegion, view: &View, running: f64, _: Scene<'_>) -> Expected {
         self.of(view, running)

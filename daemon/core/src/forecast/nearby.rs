@@ -150,7 +150,7 @@ impl Expert for Nearby {
         ExpertName::Nearby
     }
 
-    fn touched(&mut self, region: VolumeRegion, scene: Scene<'_>) {
+    fn touched(&mut self, region: VolumeRegion, _: f64, scene: Scene<'_>) {
         self.learn(scene);
         self.observe(region, scene);
         let neighbours = [region.0.checked_sub(1), region.0.checked_add(1)];

@@ -129,7 +129,7 @@ impl Shadow {
             self.saved_seconds -= stakes.copy_seconds;
             return;
         }
-        if let Some(place) = self.leaves(&worth, stakes, now, of)
+        if let Some(place) = self.leaves(expected, stakes, now, of)
             && let Some(resident) = self.residents.get_mut(place)
         {
             self.places.remove(&resident.region);
@@ -142,7 +142,7 @@ impl Shadow {
     /// Which of those under the hand should make room, if that pays.
     fn leaves(
         &mut self,
-        worth: &[f64; HORIZONS],
+        newcomer: &Expected,
         stakes: &Stakes,
         now: Now,
         of: impl Fn(VolumeRegion) -> Expected,
@@ -150,10 +150,15 @@ impl Shadow {
         self.looks = self.looks.checked_sub(1)?;
         let count = self.residents.len();
         let places = (self.hand..self.hand + HAND.min(count)).map(|place| place % count);
+        let worth = stakes.worth(newcomer);
         let settled = |one: &&Resident| now.nanos_since(one.arrives) >= stakes.residency_nanos;
         let best = places
             .filter_map(|place| {
                 let expected = of(self.residents.get(place).filter(settled)?.region);
+                // What is wanted sooner than the newcomer leaves later.
+                if expected.soon() > newcomer.soon() {
+                    return None;
+                }
                 let more = |horizon: usize| worth[horizon] - stakes.bar(&expected, horizon);
                 Some((place, (0..HORIZONS).map(more).fold(f64::MIN, f64::max)))
             })

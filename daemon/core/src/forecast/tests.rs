@@ -188,3 +188,34 @@ fn of_a_large_volume_whole_groups_are_looked_at_and_about_as_many_as_wanted() {
     assert!((0..1_000).all(same));
     assert!((0..1_000).all(|region| looks_at(VolumeRegion(region), 1)));
 }
+
+#[test]
+fn what_takes_turns_is_named_before_its_turn_and_who_named_it_is_believed() {
+    let mut desk = Desk::new();
+    // Three sets of eight regions, each used for five minutes in turn: a period of 900 s. The tier
+    // holds one of them.
+    let set = |turn: u32| {
+        let first = 200 * (turn % 3);
+        (first..first + 8)
+            .map(|region| (region, 1))
+            .collect::<Vec<_>>()
+    };
+    for turn in 0..22 {
+        for _ in 0..150 {
+            desk.interval(&set(turn));
+        }
+    }
+    assert_eq!(desk.forecasts.believed(), ExpertName::Rhythm);
+    // Before the next turn, that set is expected most; what is used now will be used no longer.
+    let mut named = Vec::new();
+    for _ in 0..140 {
+        named.extend(desk.interval(&set(22)));
+    }
+    assert!(named.contains(&400) && named.contains(&407), "{named:?}");
+    let [now, next, after] =
+        [200, 400, 0].map(|region| desk.expects(ExpertName::Rhythm, region).at(1));
+    assert!(
+        next > 1.1 * after && after > 2.0 * now,
+        "{now}, {next}, {after}"
+    );
+}

@@ -13,13 +13,25 @@ const VICTIMS_PER_PLAN: f64 = 6.0;
 /// Heat at and below which a region is cold enough to leave for headroom's sake alone.
 const COLD: f64 = 0.5;
 
+/// What it costs to displace what must stay.
+const NEVER_SECONDS: f64 = 1e9;
+
+/// What a region's place is wanted for.
+#[derive(Clone, Copy)]
+struct Wanting {
+    /// What it is worth until the horizon.
+    worth_seconds: f64,
+    /// Touches that are expected soon.
+    touches_soon: f64,
+}
+
 /// Room that is wanted on a tier.
 struct Need {
     class: Class,
     /// Until when what leaves is not to be wanted.
     horizon: usize,
-    /// What each region is worth to who wants it, from the most on.
-    worth_seconds: Vec<f64>,
+    /// Who wants it, from whom it is worth most to on.
+    wants: Vec<Wanting>,
     room_for: Option<MoveId>,
 }
 
@@ -71,8 +83,15 @@ impl Policy {
     fn advantage(&self, candidate: &Candidate) -> (usize, f64) {
         let known = self.victims.iter().find(|one| one.class == candidate.to);
         let bar = |horizon: usize| {
-            let coldest = known.and_then(|one| one.lists.get(horizon)?.first());
-            coldest.map_or(0.0, |coldest| {
+            let list = known.and_then(|one| one.lists.get(horizon));
+            let Some(list) = list.filter(|list| !list.is_empty()) else {
+                return 0.0;
+            };
+            // What is wanted sooner leaves later.
+            let mut may_leave = list
+                .iter()
+                .filter(|one| one.expected.soon() <= candidate.touches_soon);
+            may_leave.next().map_or(NEVER_SECONDS, |coldest| {
                 self.loss(coldest, horizon, candidate.to, candidate.from)
                     + candidate.price.seconds * copies(horizon)
             })
@@ -227,16 +246,21 @@ impl Policy {
         let (horizon, _) = self.advantage(&want.candidate);
         let wants = self.wants.iter().map(|want| &want.candidate);
         let wants = wants.filter(|candidate| candidate.to == class);
-        let mut worth_seconds: Vec<f64> = wants.map(|one| one.worth_seconds[horizon]).collect();
-        worth_seconds.sort_by(|one, other| other.total_cmp(one));
+        let mut wants: Vec<Wanting> = wants
+            .map(|one| Wanting {
+                worth_seconds: one.worth_seconds[horizon],
+                touches_soon: one.touches_soon,
+            })
+            .collect();
+        wants.sort_by(|one, other| other.worth_seconds.total_cmp(&one.worth_seconds));
         // Room that comes free anyway goes to those to whom it is worth most.
         let leaving = self.known(migrate, now).leaving(class) as usize;
-        worth_seconds.drain(..leaving.min(worth_seconds.len()));
-        if !worth_seconds.is_empty() {
+        wants.drain(..leaving.min(wants.len()));
+        if !wants.is_empty() {
             let need = Need {
                 class,
                 horizon,
-                worth_seconds,
+                wants,
                 room_for: Some(want.id),
             };
             self.demote(&need, migrate, now);
@@ -260,8 +284,12 @@ impl Policy {
             leg.filter(|leg| migrate.class_of(leg.member) == Some(need.class))
         };
         let list = &list.lists[need.horizon];
-        let may_leave = list.iter().filter(|one| leaves(one.region).is_some());
-        let may_leave: Vec<Victim> = may_leave.take(need.worth_seconds.len()).copied().collect();
+        let soon = need.wants.iter().map(|want| want.touches_soon);
+        let soon = soon.fold(0.0, f64::max);
+        let may_leave = list
+            .iter()
+            .filter(|one| one.expected.soon() <= soon && leaves(one.region).is_some());
+        let may_leave: Vec<Victim> = may_leave.take(need.wants.len()).copied().collect();
         let Some((coldest, leg)) = may_leave
             .first()
             .and_then(|coldest| Some((*coldest, leaves(coldest.region)?)))
@@ -273,10 +301,10 @@ impl Policy {
             return;
         }
         // The coldest makes room for the one that is worth most, the next for the next.
-        let pairs = may_leave.iter().zip(&need.worth_seconds);
-        let yields = |(victim, worth): &(&Victim, &f64)| {
+        let pairs = may_leave.iter().zip(&need.wants);
+        let yields = |(victim, want): &(&Victim, &Wanting)| {
             let copies = price.seconds * copies(need.horizon);
-            **worth > self.loss(victim, need.horizon, need.class, to) + copies
+            want.worth_seconds > self.loss(victim, need.horizon, need.class, to) + copies
         };
         let mut cold: Vec<VolumeRegion> = pairs
             .take_while(yields)
@@ -384,11 +412,14 @@ impl Policy {
             };
             // Room at hand is worth no more than this; only idle members are asked for it.
             if regions > 0 && price.is_idle() {
-                let worth_seconds = price.seconds + f64::EPSILON + COLD * self.slowest_read();
+                let want = Wanting {
+                    worth_seconds: price.seconds + f64::EPSILON + COLD * self.slowest_read(),
+                    touches_soon: f64::INFINITY,
+                };
                 let need = Need {
                     class,
                     horizon: LAST,
-                    worth_seconds: vec![worth_seconds; regions as usize],
+                    wants: vec![want; regions as usize],
                     room_for: None,
                 };
                 self.demote(&need, migrate, now);

@@ -141,3 +141,47 @@ fn the_engine_never_costs_much_more_than_doing_nothing() {
         }
     }
 }
+
+/// Three sets of 64 regions that take turns of ten minutes, with a minute between them.
+fn turns() -> Trace {
+    let mut state = 7_u64;
+    let touches = (0..12 * 3 * 2_400_u32).map(|number| {
+        let (turn, within) = (number / 2_400, number % 2_400);
+        // Knuth's constants (MMIX).
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let region = u64::from(turn % 3) * 256 + (state >> 33) % 64;
+        (f64::from(turn) * 660.0 + f64::from(within) * 0.25, region)
+    });
+    reads(touches)
+}
+
+#[test]
+fn what_takes_turns_is_on_the_fast_tier_before_its_turn() {
+    let trace = turns();
+    let setup = Setup {
+        devices: Devices::FastShare(0.5),
+        ..Setup::default()
+    };
+    let field = Field::new(&trace, &setup).unwrap();
+    let (slow, _) = field.run("all-slow", Kind::Static, Still::all_on(SLOW));
+    let second_half = |mut one: PolicyOutcome| {
+        one.outcome.compare(&slow.outcome);
+        (one.outcome.second_half, one.name)
+    };
+    let (engine, driver) = field.run_engine(&setup);
+    assert_eq!(driver.latched(), None);
+    let (engine, _) = second_half(engine);
+    let rivals = field.rivals().into_iter().map(|(name, _, chooser)| {
+        let driver = Stock::new(chooser, true, field.tiers());
+        second_half(field.run(&name, Kind::Reactive, driver).0)
+    });
+    let (best, name) = rivals
+        .min_by(|(one, _), (other, _)| one.slow_time.total_cmp(&other.slow_time))
+        .unwrap();
+    // All that is left is the time of the moves; a rival's come when the first read has waited.
+    assert!(engine.fast_requests > 0.98, "{engine:?}");
+    assert!(best.fast_requests < 0.975, "{name}: {best:?}");
+    assert!(engine.slow_time < 0.8 * best.slow_time, "{name}: {best:?}");
+}
