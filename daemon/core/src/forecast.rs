@@ -106,7 +106,7 @@ type Spans = [u64; HORIZONS];
 
 /// Regions that lie side by side are looked at, or not, together.
 const GROUP_REGIONS: u32 = 64;
-/// Regions of a volume that are looked at, at most.
+/// From so many regions that were ever touched on, a part of them is looked at.
 const LOOKED_AT_MAX: u32 = 1 << 16;
 /// A lead is bounded by what so many changes of all that the tier holds cost.
 const LEAD_CHANGES: f64 = 2.0;
@@ -219,7 +219,8 @@ impl Forecasts {
         stakes: &Stakes,
         scene: Scene<'_>,
     ) -> Vec<VolumeRegion> {
-        let part = scene.heat.regions().div_ceil(LOOKED_AT_MAX).max(1);
+        // By powers of two, so that what is looked at in a smaller part was in the larger one.
+        let part = (scene.heat.known_regions() / LOOKED_AT_MAX).next_power_of_two();
         self.part = part;
         self.stakes = Stakes {
             capacity: stakes.capacity / part,

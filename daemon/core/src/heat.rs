@@ -114,6 +114,7 @@ pub(crate) struct Counted {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Heat {
     regions: Vec<Region>,
+    known_regions: u32,
     grain_nanos: u64,
     decays: [Decay; SPANS],
     /// Bytes whose transfer takes the slowest tier as long as an access.
@@ -139,6 +140,7 @@ impl Heat {
     pub(crate) fn new(half_life_nanos: u64) -> Self {
         Self {
             regions: Vec::new(),
+            known_regions: 0,
             grain_nanos: (half_life_nanos / GRAINS).max(1),
             decays: SPANS_TENTHS.map(|tenths| Decay::new(half_life_nanos / 10 * tenths)),
             bytes_per_touch: f64::INFINITY,
@@ -152,13 +154,14 @@ impl Heat {
             ..Region::default()
         };
         self.regions = vec![fresh; regions as usize];
+        self.known_regions = 0;
         let bytes = slowest.map(|profile| profile.read_seconds * profile.bytes_per_second);
         self.bytes_per_touch = bytes.filter(|bytes| *bytes > 0.0).unwrap_or(f64::INFINITY);
     }
 
-    /// How many regions there are.
-    pub(crate) fn regions(&self) -> u32 {
-        u32::try_from(self.regions.len()).unwrap_or(u32::MAX)
+    /// How many regions were ever touched.
+    pub(crate) const fn known_regions(&self) -> u32 {
+        self.known_regions
     }
 
     fn grain(&self, now: Now) -> u32 {
@@ -220,6 +223,7 @@ impl Heat {
         region.updated = grain;
         if region.born == 0 {
             region.born = grain;
+            self.known_regions = self.known_regions.saturating_add(1);
         }
         #[allow(clippy::cast_possible_truncation, reason = "a count needs no 53 bits")]
         let (sum, writes) = (touches.sum() as f32, touches.writes as f32);

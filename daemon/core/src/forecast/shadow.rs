@@ -156,7 +156,7 @@ impl Shadow {
             .filter_map(|place| {
                 let expected = of(self.residents.get(place).filter(settled)?.region);
                 // What is wanted sooner than the newcomer leaves later.
-                if expected.soon() > newcomer.soon() {
+                if expected.soon() > newcomer.soon() * stakes.hysteresis {
                     return None;
                 }
                 let more = |horizon: usize| worth[horizon] - stakes.bar(&expected, horizon);

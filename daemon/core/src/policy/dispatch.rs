@@ -88,9 +88,9 @@ impl Policy {
                 return 0.0;
             };
             // What is wanted sooner leaves later.
-            let mut may_leave = list
-                .iter()
-                .filter(|one| one.expected.soon() <= candidate.touches_soon);
+            let mut may_leave = list.iter().filter(|one| {
+                one.expected.soon() <= candidate.touches_soon * self.config.hysteresis
+            });
             may_leave.next().map_or(NEVER_SECONDS, |coldest| {
                 self.loss(coldest, horizon, candidate.to, candidate.from)
                     + candidate.price.seconds * copies(horizon)
@@ -285,7 +285,7 @@ impl Policy {
         };
         let list = &list.lists[need.horizon];
         let soon = need.wants.iter().map(|want| want.touches_soon);
-        let soon = soon.fold(0.0, f64::max);
+        let soon = soon.fold(0.0, f64::max) * self.config.hysteresis;
         let may_leave = list
             .iter()
             .filter(|one| one.expected.soon() <= soon && leaves(one.region).is_some());
