@@ -3,9 +3,8 @@
 //! Owns: the prices, all in expected foreground seconds, and the choice of candidates; pure
 //! functions of what is known ([`Known`]). May not: order anything or spend anything.
 //!
-//! The future use of a region is taken to be its use of the last hours (decayed touches): what has
-//! been used for a while will be used for about as long again. So a region is promoted when what it
-//! cost on the slow tier exceeds what the move costs, which is never worse than twice the best.
+//! What use is to come is the forecast's to say. With the reactive expert it is the use of the last
+//! hours: a region is promoted when what it cost on the slow tier exceeds what the move costs.
 
 use crate::forecast::{Expected, Forecasts, HORIZONS, LAST, Scene, copies};
 use crate::heat::{Heat, Touches, View};
