@@ -20,7 +20,7 @@ mod metadata;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tier_tests::disk::{Answer, Answers, Disk, RunningDisk, Speed, Spoil};
@@ -125,6 +125,12 @@ impl Case {
             reasons: Some(reasons),
             ..Self::done(step, leg, fault)
         }
+    }
+
+    /// The copy itself does not meet such a fault, and a write does only where the legs are in sync
+    /// already: the copy may be complete before the mirror knows. Then the move is done.
+    fn may_be_met_too_late(&self) -> bool {
+        (self.step, self.leg, self.fault) == (Step::Copying, Leg::Source, Fault::Writes)
     }
 
     const fn unreadable(self, unreadable: Unreadable) -> Self {
@@ -374,14 +380,16 @@ fn begin_move(daemon: &Daemon) -> u64 {
 
 /// The newest move that has ended, once none is under way.
 fn ended_move(daemon: &Daemon) -> Value {
-    let mut moves = Value::Null;
-    wait_until("the move has ended", LONG, || {
-        moves = daemon.json(&["moves", "v", "--history"]);
-        moves["live"].as_array().unwrap().is_empty()
-            && moves["pending"].as_array().unwrap().is_empty()
-            && !moves["history"].as_array().unwrap().is_empty()
-    });
-    moves["history"][0].clone()
+    let begun = Instant::now();
+    loop {
+        let moves = daemon.json(&["moves", "v", "--history"]);
+        let is_empty = |list: &str| moves[list].as_array().unwrap().is_empty();
+        if is_empty("live") && is_empty("pending") && !is_empty("history") {
+            return moves["history"][0].clone();
+        }
+        assert!(begun.elapsed() < LONG, "the move does not end: {moves}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn problems(daemon: &Daemon) -> String {
@@ -396,7 +404,10 @@ fn fails_as_planned(guest: &Inside, number: usize, case: &Case) {
     let elsewhere = Outage::start(Path::new(VOLUME), 0, MIB);
     move_and_break(&daemon, &disks, case);
     let ended = ended_move(&daemon);
-    told_why(&daemon, case, &ended);
+    let was_done = case.may_be_met_too_late() && ended["stage"] == "done";
+    if !was_done {
+        told_why(&daemon, case, &ended);
+    }
 
     let writes = elsewhere.writes();
     wait_until("the load goes on", LONG, || {
@@ -430,7 +441,7 @@ fn fails_as_planned(guest: &Inside, number: usize, case: &Case) {
     };
     acknowledged.verify(&gone_for_good).unwrap();
     others.verify(&BTreeSet::new()).unwrap();
-    if case.reasons.is_some() && case.fault != Fault::BadBlock {
+    if case.reasons.is_some() && case.fault != Fault::BadBlock && !was_done {
         moves_elsewhere_now(&daemon, &disks, case);
     }
     daemon.must(&["volume", "stop", "v"]);
