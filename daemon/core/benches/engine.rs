@@ -105,7 +105,6 @@ fn main() {
             adopted: Vec::new(),
         },
     );
-    let bytes = resident_bytes() - before;
     let mut slowest = [Duration::ZERO; 4];
     for round in 0..ROUNDS {
         let region = VolumeRegion(u32::try_from(round).unwrap_or(0) * 7 + 1);
@@ -120,6 +119,7 @@ fn main() {
             *slowest = (*slowest).max(step(&mut engine, event).0);
         }
     }
+    let bytes = resident_bytes() - before;
     println!("regions                       {REGIONS}, each an extent of its own");
     println!(
         "start                         {:9.3} ms",

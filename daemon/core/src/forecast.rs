@@ -87,8 +87,8 @@ impl fmt::Display for ExpertName {
 pub(crate) trait Expert {
     /// What people know it by.
     fn name(&self) -> ExpertName;
-    /// Takes in that a region was touched, its heat having been counted.
-    fn touched(&mut self, region: VolumeRegion, touches: f64, scene: Scene<'_>);
+    /// Takes in the regions touched in an interval, ascending, their heat having been counted.
+    fn touched(&mut self, touched: &[Touched], scene: Scene<'_>);
     /// What it expects of a region, of which its counts do not have the last `running` touches.
     fn expected(
         &self,
@@ -230,9 +230,7 @@ impl Forecasts {
         let mut besides = Vec::new();
         let experts = self.experts.all_mut().into_iter().zip(&mut self.shadows);
         for (at, (expert, shadow)) in experts.enumerate() {
-            for one in touched {
-                expert.touched(one.region, one.touches, scene);
-            }
+            expert.touched(touched, scene);
             let named = expert.names(scene);
             for one in touched.iter().filter(|one| looks_at(one.region, part)) {
                 if !shadow.touched(one.region, one.touches, &stakes, scene.now) {

@@ -159,6 +159,12 @@ impl Heat {
         self.bytes_per_touch = bytes.filter(|bytes| *bytes > 0.0).unwrap_or(f64::INFINITY);
     }
 
+    /// Whether there is such a region, and it was never touched.
+    pub(crate) fn is_untouched(&self, region: VolumeRegion) -> bool {
+        let known = self.regions.get(region.0 as usize);
+        known.is_some_and(|known| known.born == 0)
+    }
+
     /// How many regions were ever touched.
     pub(crate) const fn known_regions(&self) -> u32 {
         self.known_regions

@@ -1,6 +1,6 @@
 //! What was used will be used: the decayed count of one span goes on as it was.
 
-use super::{Expected, Expert, ExpertName, HORIZONS, Scene, Spans};
+use super::{Expected, Expert, ExpertName, HORIZONS, Scene, Spans, Touched};
 use crate::heat::{Heat, SPANS, View};
 use crate::units::VolumeRegion;
 
@@ -35,7 +35,7 @@ impl Expert for Lasting {
         NAMES[self.span]
     }
 
-    fn touched(&mut self, _: VolumeRegion, _: f64, _: Scene<'_>) {}
+    fn touched(&mut self, _: &[Touched], _: Scene<'_>) {}
 
     fn expected(&self, _: VolumeRegion, view: &View, running: f64, _: Scene<'_>) -> Expected {
         self.of(view, running)

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::lasting::Lasting;
-use super::{Expected, Expert, ExpertName, Scene, Spans};
+use super::{Expected, Expert, ExpertName, Scene, Spans, Touched};
 use crate::heat::{RECENT, View};
 use crate::units::{Now, VolumeRegion};
 
@@ -99,12 +99,13 @@ impl Nearby {
     }
 
     fn observe(&mut self, region: VolumeRegion, scene: Scene<'_>) {
+        if self.examples.len() >= EXAMPLES_MAX {
+            return;
+        }
         let Some(view) = scene.heat.view(region, scene.now) else {
             return;
         };
-        if let Some(key) = self.key(region, &view, scene)
-            && self.examples.len() < EXAMPLES_MAX
-        {
+        if let Some(key) = self.key(region, &view, scene) {
             let due = Now(scene.now.0.saturating_add(self.horizons_nanos[LEARNED]));
             self.examples.push_back(Example {
                 due,
@@ -150,15 +151,17 @@ impl Expert for Nearby {
         ExpertName::Nearby
     }
 
-    fn touched(&mut self, region: VolumeRegion, _: f64, scene: Scene<'_>) {
+    fn touched(&mut self, touched: &[Touched], scene: Scene<'_>) {
         self.learn(scene);
-        self.observe(region, scene);
-        let neighbours = [region.0.checked_sub(1), region.0.checked_add(1)];
-        for neighbour in neighbours.into_iter().flatten().map(VolumeRegion) {
-            let view = scene.heat.view(neighbour, scene.now);
-            if view.is_some_and(|view| view.age_seconds.is_none()) {
-                self.observe(neighbour, scene);
-                self.names.push(neighbour);
+        for one in touched {
+            let region = one.region;
+            self.observe(region, scene);
+            let neighbours = [region.0.checked_sub(1), region.0.checked_add(1)];
+            for neighbour in neighbours.into_iter().flatten().map(VolumeRegion) {
+                if scene.heat.is_untouched(neighbour) {
+                    self.observe(neighbour, scene);
+                    self.names.push(neighbour);
+                }
             }
         }
     }

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::lasting::Lasting;
-use super::{Expected, Expert, ExpertName, GROUP_REGIONS, HORIZONS, LAST, Scene, Spans};
+use super::{Expected, Expert, ExpertName, GROUP_REGIONS, HORIZONS, LAST, Scene, Spans, Touched};
 use crate::heat::{LASTING, View};
 use crate::units::{Now, VolumeRegion};
 
@@ -268,6 +268,19 @@ impl Rhythm {
         Some(std::array::from_fn(until))
     }
 
+    /// A group was used.
+    fn used(&mut self, number: u32, touches: f64, windows: [u64; SCALES]) {
+        if self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(&number) {
+            return;
+        }
+        let group = self.groups.entry(number);
+        let group = group.or_insert_with(|| Group::new(windows));
+        group.advance(windows, number);
+        for scale in &mut group.scales {
+            scale.running += touches;
+        }
+    }
+
     /// Looks anew at what each group with a period is about to do.
     fn refresh(&mut self, scene: Scene<'_>) -> Vec<VolumeRegion> {
         let mut names = Vec::new();
@@ -337,19 +350,14 @@ impl Expert for Rhythm {
         ExpertName::Rhythm
     }
 
-    fn touched(&mut self, region: VolumeRegion, touches: f64, scene: Scene<'_>) {
-        let number = region.0 / GROUP_REGIONS;
+    fn touched(&mut self, touched: &[Touched], scene: Scene<'_>) {
         let windows = std::array::from_fn(|scale| self.window(scale, scene.now));
-        if !self.groups.contains_key(&number) && self.groups.len() >= GROUPS_MAX {
-            return;
-        }
-        let group = self
-            .groups
-            .entry(number)
-            .or_insert_with(|| Group::new(windows));
-        group.advance(windows, number);
-        for scale in &mut group.scales {
-            scale.running += touches;
+        let number = |one: &Touched| one.region.0 / GROUP_REGIONS;
+        for group in touched.chunk_by(|one, other| number(one) == number(other)) {
+            let sum = group.iter().map(|one| one.touches).sum();
+            if let Some(first) = group.first() {
+                self.used(number(first), sum, windows);
+            }
         }
     }
 
@@ -413,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_steady_has_no_period_and_what_has_no_order_neither() {
+    fn what_is_steady_has_no_period_and_what_has_no_order_resembles_itself_little() {
         assert_eq!(scale(128, |_| 50.0).find_period(), None);
         assert_eq!(scale(128, |_| 0.0).find_period(), None);
         // The middle of squares has no order (von Neumann).

@@ -12,6 +12,8 @@ const HALVINGS_MAX: u64 = 100;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Decay {
     half_life_nanos: u64,
+    /// How many parts a nanosecond is.
+    parts_per_nano: f64,
     /// What is left after each part of a half-life.
     parts: Vec<f32>,
 }
@@ -21,8 +23,12 @@ impl Decay {
         // The 256th root by eight square roots.
         let root = (0..PARTS.trailing_zeros()).fold(0.5_f32, |root, _| root.sqrt());
         let parts = std::iter::successors(Some(1.0_f32), |left| Some(left * root));
+        let half_life_nanos = half_life_nanos.max(1);
+        #[allow(clippy::cast_precision_loss, reason = "half-lives are hours")]
+        let parts_per_nano = PARTS as f64 / half_life_nanos as f64;
         Self {
-            half_life_nanos: half_life_nanos.max(1),
+            half_life_nanos,
+            parts_per_nano,
             parts: parts.take(usize::try_from(PARTS).unwrap_or(1)).collect(),
         }
     }
@@ -33,20 +39,25 @@ impl Decay {
         if halvings > HALVINGS_MAX {
             return 0.0;
         }
-        let within = u128::from(nanos % self.half_life_nanos) * u128::from(PARTS);
-        let part = within / u128::from(self.half_life_nanos);
-        let rest = within % u128::from(self.half_life_nanos);
-        let left = usize::try_from(part)
-            .ok()
-            .and_then(|part| self.parts.get(part));
+        #[allow(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "parts of one half-life"
+        )]
+        let (part, rest) = {
+            let within = (nanos % self.half_life_nanos) as f64 * self.parts_per_nano;
+            // The last nanoseconds may round to the next half-life.
+            let part = (within as usize).min(self.parts.len().saturating_sub(1));
+            (part, (within - part as f64) as f32)
+        };
         // Within a part, the curve is all but straight.
-        #[allow(clippy::cast_precision_loss, reason = "a fraction of a part")]
-        let rest = rest as f32 / self.half_life_nanos as f32;
         #[allow(clippy::cast_precision_loss, reason = "a small constant")]
         let straight = 1.0 - rest * std::f32::consts::LN_2 / PARTS as f32;
         // Two to the power of minus `halvings`, exactly.
         let power = u32::try_from(halvings).unwrap_or(127);
-        left.copied().unwrap_or(0.0) * straight * f32::from_bits((127 - power) << 23)
+        let left = self.parts.get(part).copied().unwrap_or(0.0);
+        left * straight * f32::from_bits((127 - power) << 23)
     }
 }
 
