@@ -1,7 +1,7 @@
 //! The probe: block I/O counted in the kernel, per region of a volume and per member.
 //!
-//! Owns: the BPF programs (`bpf/probe.bpf.c` and its headers), what loads and attaches them, and
-//! what reads them out. It reports facts; it does not decide, decay or rank.
+//! Owns: the BPF programs (`bpf/probe.bpf.c`, `bpf/recorder.bpf.c` and their headers), what loads
+//! and attaches them, and what reads them out. It reports facts; it does not decide, decay or rank.
 //!
 //! Invariants:
 //! - A volume's counts over all its intervals add up to what was submitted to it, less what is
@@ -21,6 +21,8 @@ mod maps;
 mod member;
 mod probe;
 mod record;
+mod recorder;
+mod ring;
 mod sets;
 mod volume;
 
@@ -31,5 +33,6 @@ pub use latency::{Histogram, VolumeLatencies};
 pub use member::{MemberLoad, OperationLoad};
 pub use probe::{Probe, ProbeConfig, ProbeStats};
 pub use record::{MAX_MEMBERS, MAX_SPAN, MAX_VOLUMES};
+pub use recorder::{RecordedBio, Recorder};
 pub use sets::{RegionCounts, Storage};
 pub use volume::{IntervalCounts, VolumeTotals};

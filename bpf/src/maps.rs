@@ -12,6 +12,10 @@ use crate::record::{MAX_VOLUMES, decode};
 /// eight letters at most).
 pub(crate) const OBJECT_NAME: &str = "tierd";
 
+/// A compiled object. libelf reads its words in place, so they have to be aligned.
+#[repr(C, align(8))]
+pub(crate) struct Aligned<T: ?Sized>(pub(crate) T);
+
 /// Handles on every map of the probe. They share the map with the loaded object.
 #[derive(Debug)]
 pub(crate) struct Maps {
@@ -32,14 +36,7 @@ pub(crate) struct Maps {
 impl Maps {
     /// Takes the handles out of a loaded object.
     pub(crate) fn of(object: &Object) -> Result<Self, ProbeError> {
-        let find = |name: &str| {
-            object
-                .maps()
-                .find(|map| map.name() == name)
-                .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound).into())
-                .and_then(|map| MapHandle::try_from(&map))
-                .doing(|| format!("open the probe's map {name}"))
-        };
+        let find = |name: &str| find(object, name);
         Ok(Self {
             volume_devices: find("volume_devices")?,
             member_devices: find("member_devices")?,
@@ -93,6 +90,16 @@ impl Maps {
     pub(crate) fn wait_for_programs(&self, spare: &MapHandle) -> Result<(), ProbeError> {
         put_set(&self.array_sets, MAX_VOLUMES, spare)
     }
+}
+
+/// A loaded object's map of that name.
+pub(crate) fn find(object: &Object, name: &str) -> Result<MapHandle, ProbeError> {
+    object
+        .maps()
+        .find(|map| map.name() == name)
+        .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound).into())
+        .and_then(|map| MapHandle::try_from(&map))
+        .doing(|| format!("open the probe's map {name}"))
 }
 
 /// A map's key for a slot.

@@ -10,25 +10,21 @@ use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, Object, ObjectBuilder, Progr
 use crate::budget;
 use crate::device::DeviceNumber;
 use crate::error::{Doing, ProbeError};
-use crate::hot::{HotRecord, HotRing};
+use crate::hot::HotRecord;
 use crate::kernel;
 use crate::latency::VolumeLatencies;
-use crate::maps::{self, Maps};
+use crate::maps::{self, Aligned, Maps};
 use crate::member::{Member, MemberLoad};
-use crate::record::{MAX_MEMBERS, MAX_VOLUMES, VolumeSettings};
+use crate::record::{HotData, MAX_MEMBERS, MAX_VOLUMES, SECTOR_SHIFT, VolumeSettings};
+use crate::ring::Ring;
 use crate::sets::{CellSet, Storage};
 use crate::volume::{IntervalCounts, Volume};
 
 /// Name of the program that counts bios.
 const QUEUE_PROGRAM: &str = "tierd_bio_queue";
-/// Log2 of the bytes in a sector.
-const SECTOR_SHIFT: u32 = 9;
 /// Log2 of the smallest and the largest region size that the probe counts in.
 const REGION_SHIFTS: std::ops::RangeInclusive<u32> = 12..=32;
 
-/// The compiled probe. libelf reads its words in place, so they have to be aligned.
-#[repr(C, align(8))]
-struct Aligned<T: ?Sized>(T);
 static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/probe.bpf.o")));
 
 /// What the probe may use.
@@ -102,7 +98,7 @@ pub struct ProbeStats {
 pub struct Probe {
     // Dropped in this order: first no more events, then what they were counted in.
     _links: Vec<Link>,
-    hot: HotRing,
+    hot: Ring<HotRecord>,
     volumes: Vec<Volume>,
     members: Vec<Member>,
     maps: Maps,
@@ -134,7 +130,7 @@ impl Probe {
         let object = open.load().map_err(kernel::explain_load)?;
 
         let maps = Maps::of(&object)?;
-        let hot = HotRing::new(&maps.hot_ring)?;
+        let hot = Ring::new::<HotData>(&maps.hot_ring, "a hot region")?;
         let spare = CellSet::new(budget::Plan::Array, 1)?.into_map();
         let mut links = Vec::new();
         let mut program_ids = Vec::new();
@@ -349,7 +345,7 @@ fn enter(devices: &MapHandle, device: DeviceNumber, slot: usize) -> Result<(), P
         .doing(|| format!("watch device {device}"))
 }
 
-fn id_of(program: &Program<'_>) -> Result<u32, ProbeError> {
+pub(crate) fn id_of(program: &Program<'_>) -> Result<u32, ProbeError> {
     use std::os::fd::AsFd;
 
     Program::id_from_fd(program.as_fd()).doing(|| "identify the probe's programs".to_owned())

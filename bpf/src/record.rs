@@ -15,6 +15,9 @@ pub const MAX_MEMBERS: usize = 64;
 /// reaches it with regions of 1 MiB or more, for its length has 32 bits.
 pub const MAX_SPAN: u64 = 4097;
 
+/// Log2 of the bytes in a sector.
+pub(crate) const SECTOR_SHIFT: u32 = 9;
+
 /// Log2 of the number of buckets per power of two of a latency.
 pub(crate) const LATENCY_SUB_BITS: u32 = 3;
 /// Buckets of a latency histogram; the last one is open-ended.
@@ -112,12 +115,34 @@ pub(crate) struct MemberRecord {
     pub(crate) sample_one_in: u32,
 }
 
+/// `struct recorded_device`: which device a recorder records.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(crate) struct RecordedDevice {
+    pub(crate) dev: u32,
+    pub(crate) is_whole: u32,
+    pub(crate) start_sector: u64,
+    pub(crate) lost: u64,
+}
+
+/// `struct recorded_bio`.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(crate) struct BioRecord {
+    pub(crate) time_ns: u64,
+    pub(crate) sector: u64,
+    pub(crate) bytes: u32,
+    pub(crate) is_write: u32,
+}
+
 const _: () = assert!(size_of::<Cell>() == 24);
 const _: () = assert!(size_of::<VolumeSettings>() == 24);
 const _: () = assert!(size_of::<TotalsRecord>() == 120);
 const _: () = assert!(size_of::<LatenciesRecord>() == 3336);
 const _: () = assert!(size_of::<HotData>() == 24);
 const _: () = assert!(size_of::<MemberRecord>() == 120);
+const _: () = assert!(size_of::<RecordedDevice>() == 24);
+const _: () = assert!(size_of::<BioRecord>() == 24);
 
 /// Reads a record out of the bytes that a map or the ring gave for it.
 pub(crate) fn decode<T: FromBytes>(what: &'static str, bytes: &[u8]) -> Result<T, ProbeError> {
@@ -201,7 +226,9 @@ mod tests {
             TotalsRecord => "volume_totals",
             LatenciesRecord => "latencies",
             HotData => "hot",
-            MemberRecord => "member_counters"
+            MemberRecord => "member_counters",
+            RecordedDevice => "recorded_device",
+            BioRecord => "recorded_bio"
         );
     }
 

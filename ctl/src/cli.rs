@@ -93,6 +93,12 @@ pub(crate) enum Verb {
     /// It says where every extent lives and what stands in each label. The output is JSON with and
     /// without --json. Keep one beside a backup: a restore of lost metadata starts from it.
     Dump(verbs::dump::Dump),
+    /// Record what is asked of a device, for simulate
+    ///
+    /// Any block device will do, and nothing about it changes: its reads and writes are seen in the
+    /// kernel as they are submitted, and kept with their time, place and length, but without their
+    /// content.
+    Record(verbs::record::Record),
     /// What tiering would make of a recorded load, before anything is bought or moved
     ///
     /// Runs the policy of tierd over traces of block I/O, on models of a fast and a slow device

@@ -37,6 +37,9 @@ enum {
 	BPF_F_MMAPABLE = 1 << 10,
 	BPF_F_INNER_MAP = 1 << 12,
 };
+enum {
+	BPF_RB_NO_WAKEUP = 1,
+};
 
 /* include/linux/blk_types.h: the low eight bits of bi_opf and cmd_flags. */
 #define REQ_OP_MASK 0xff
@@ -51,8 +54,11 @@ enum req_op {
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+struct gendisk;
+
 struct block_device {
 	__u32 bd_dev;
+	struct gendisk *bd_disk;
 };
 
 struct gendisk {

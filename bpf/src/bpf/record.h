@@ -133,6 +133,22 @@ struct member_counters {
 	__u32 sample_one_in; /* set by user space; 0: no samples */
 };
 
+/* Which device the recorder records: user space sets it before any program is attached. */
+struct recorded_device {
+	__u32 dev;
+	__u32 is_whole; /* with all of its partitions */
+	__u64 start_sector; /* of a partition on its device */
+	__u64 lost; /* bios that found the ring full */
+};
+
+/* A bio that was submitted to the recorded device. */
+struct recorded_bio {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u64 sector; /* from the start of what is recorded */
+	__u32 bytes;
+	__u32 is_write;
+};
+
 _Static_assert(sizeof(struct cell) == 24, "cell");
 _Static_assert(sizeof(struct volume) == 24, "volume");
 _Static_assert(sizeof(struct volume_totals) == 120, "volume_totals");
@@ -140,5 +156,7 @@ _Static_assert(sizeof(struct latencies) == 3336, "latencies");
 _Static_assert(sizeof(struct sample) == 24, "sample");
 _Static_assert(sizeof(struct hot) == 24, "hot");
 _Static_assert(sizeof(struct member_counters) == 120, "member_counters");
+_Static_assert(sizeof(struct recorded_device) == 24, "recorded_device");
+_Static_assert(sizeof(struct recorded_bio) == 24, "recorded_bio");
 
 #endif

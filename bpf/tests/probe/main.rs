@@ -14,4 +14,5 @@ mod hot;
 mod latency;
 mod lifecycle;
 mod members;
+mod recorder;
 mod rig;

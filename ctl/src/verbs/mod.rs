@@ -12,6 +12,7 @@ pub(crate) mod move_by_hand;
 pub(crate) mod moves;
 pub(crate) mod pause;
 pub(crate) mod plan;
+pub(crate) mod record;
 pub(crate) mod resume;
 pub(crate) mod simulate;
 pub(crate) mod status;
@@ -51,6 +52,7 @@ pub(crate) fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
             Verb::Health(verb) => verb.run(&client, printer).await,
             Verb::Check(verb) => verb.run(printer),
             Verb::Dump(verb) => verb.run(printer),
+            Verb::Record(verb) => verb.run(printer).await,
             Verb::Simulate(verb) => verb.run(printer),
             Verb::Completions(verb) => verb.run(printer),
             Verb::Man(verb) => verb.run(printer),

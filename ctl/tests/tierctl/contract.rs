@@ -147,6 +147,19 @@ offline! {
     man: ["man"] [];
 }
 
+/// `record`, which has devices of its own to be tried on.
+mod record {
+    #[test]
+    fn helps() {
+        super::helps(&["record"]);
+    }
+
+    #[test]
+    fn refuses_unknown_options() {
+        super::refuses_unknown_options(&["record", "--output", "x", "y"]);
+    }
+}
+
 /// `simulate`, which has traces of its own to be tried on.
 mod simulate {
     #[test]
@@ -185,6 +198,7 @@ fn every_verb_has_its_contract_tested() {
         "health",
         "check",
         "dump",
+        "record",
         "simulate",
         "completions",
         "man",

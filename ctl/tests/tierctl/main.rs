@@ -12,6 +12,7 @@ mod contract;
 mod fake;
 mod golden;
 mod offline;
+mod record;
 mod run;
 mod simulate;
 mod terminal;

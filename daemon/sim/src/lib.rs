@@ -21,7 +21,7 @@ mod field;
 mod simulate;
 
 pub use field::{Devices, MemberSetup};
-pub use tier_core::units::Bytes;
+pub use tier_core::units::{Bytes, Micros};
 pub use tier_core::volume::{Class, Profile};
 
 pub use outcome::{Outcome, Part};

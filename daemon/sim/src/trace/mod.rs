@@ -1,6 +1,6 @@
 //! Block traces: what was read and written, where and when.
 //!
-//! Owns: [`Trace`] and its reading from a file, whose format is found by its beginning:
+//! Owns: [`Trace`], the writing of one ([`Writer`]), and its reading from a file, whose format is found by its beginning:
 //!
 //! - the CSV of this project: `timestamp_us,op,offset_bytes,length_bytes`, `op` being `R` or `W`;
 //! - the CSV of the MSR Cambridge traces (SNIA): time in units of 100 ns, host, disk number, `Read`
@@ -14,12 +14,15 @@
 mod blkparse;
 mod csv;
 mod fio;
+mod writer;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use tier_core::units::{Bytes, Micros};
+
+pub use writer::Writer;
 
 /// What was asked of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -43,6 +43,20 @@ fn own_traces_begin_with_their_first_request() {
 }
 
 #[test]
+fn what_is_written_is_read_again() {
+    let mut writer = Writer::new(Vec::new()).unwrap();
+    let requests = [
+        request(0, Op::Read, 4096, 8192),
+        request(50, Op::Write, 0, 512),
+    ];
+    for one in &requests {
+        writer.write(one).unwrap();
+    }
+    let written = file(&writer.into_inner());
+    assert_eq!(Trace::read(written.path()).unwrap().requests, requests);
+}
+
+#[test]
 fn a_compressed_trace_reads_as_the_plain_one() {
     let level = ruzstd::encoding::CompressionLevel::Fastest;
     let compressed = ruzstd::encoding::compress_to_vec(OWN.as_bytes(), level);
