@@ -30,8 +30,8 @@ pub(crate) struct Simulate {
         num_args = 1..
     )]
     traces: Vec<PathBuf>,
-    /// Loads that are made up: hot, daily, turns, streams, bursts, drift or mixed; the same seed
-    /// gives the same load
+    /// Loads that are made up: hot, daily, weekly, phases, turns, streams, bursts, drift or mixed;
+    /// the same seed gives the same load
     #[arg(long, value_name = "RECIPE[:SEED]", num_args = 1.., value_parser = parse_recipe)]
     made_up: Vec<MadeUp>,
     /// How much of what a trace touches fits on an NVMe device before a hard disk
@@ -41,7 +41,8 @@ pub(crate) struct Simulate {
     ///
     /// Classes are nvme, ssd and hdd. A profile that was measured is written as microseconds of a
     /// read, of a write, and MB per second: hdd:8T:9000/11000/210. Without one, members are taken
-    /// to be as fast as most of their class: 90/30/2000, 200/100/500 and 8000/8000/180.
+    /// to be as fast as most of their class: nvme an NVMe drive, 90/30/2000; ssd one on SATA,
+    /// 200/100/500; hdd a disk of 7,200 turns a minute, 8000/8000/180.
     #[arg(
         long = "member",
         value_name = "CLASS:SIZE[:PROFILE]",
@@ -64,6 +65,8 @@ struct Simulated {
     trace: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     fast_share: Option<f64>,
+    /// Name of the best of those that know the future: nobody who does not can reach it.
+    bound: String,
     policies: Vec<PolicyOutcome>,
 }
 
@@ -93,12 +96,20 @@ impl Simulate {
             let simulated = Simulated {
                 trace: name,
                 fast_share,
+                bound: best_bound(&policies).to_owned(),
                 policies,
             };
             printer.show(&simulated, |simulated, look| shown(simulated, &trace, look))?;
         }
         Ok(())
     }
+}
+
+fn best_bound(policies: &[PolicyOutcome]) -> &str {
+    let slow_time = |one: &&PolicyOutcome| one.outcome.whole.slow_time;
+    let bounds = policies.iter().filter(|one| one.kind == Kind::Bound);
+    let best = bounds.min_by(|one, other| slow_time(one).total_cmp(&slow_time(other)));
+    best.map_or("", |best| best.name.as_str())
 }
 
 fn unreadable(error: &TraceError) -> Failure {
@@ -194,7 +205,7 @@ fn shown(simulated: &Simulated, trace: &Trace, look: Look) -> String {
     let row = |one: &PolicyOutcome| {
         let (whole, second) = (&one.outcome.whole, &one.outcome.second_half);
         vec![
-            name(one),
+            name(one, &simulated.bound),
             percent(whole.slow_time),
             percent(second.slow_time),
             latency(whole.mean_us),
@@ -216,9 +227,10 @@ fn shown(simulated: &Simulated, trace: &Trace, look: Look) -> String {
     )
 }
 
-fn name(one: &PolicyOutcome) -> String {
+fn name(one: &PolicyOutcome, bound: &str) -> String {
     match (one.kind, one.timed) {
         (Kind::Reactive, false) => format!("{}, ideal", one.name),
+        (Kind::Bound, _) if one.name == bound => format!("{bound} (the bound: out of reach)"),
         (Kind::Bound, _) => format!("{} (knows the future)", one.name),
         _ => one.name.clone(),
     }

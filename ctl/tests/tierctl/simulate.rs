@@ -56,9 +56,20 @@ fn it_shows_each_policy_beside_everything_on_the_slow_device() {
     assert!((slow_time("all-slow") - 1.0).abs() < 1e-9);
     assert!(slow_time("all-fast").abs() < 1e-9);
     assert!(slow_time("engine") < 0.3, "{}", ran.stdout);
+    let whole = |one: &Value| one["whole"]["slow_time"].as_f64().unwrap();
+    let bounds = policies.iter().filter(|one| one["kind"] == "bound");
+    let best = bounds.map(whole).fold(f64::INFINITY, f64::min);
+    let bound = policies.iter().find(|one| one["name"] == shown["bound"]);
+    assert!(
+        (whole(bound.unwrap()) - best).abs() < 1e-12,
+        "{}",
+        shown["bound"]
+    );
+
     let ran = simulate(&arguments);
     assert_eq!(ran.code, 0);
     for words in [
+        "(the bound: out of reach)",
         "5000 requests in 4 min",
         "30.0 %",
         "engine",
@@ -156,7 +167,7 @@ fn a_load_can_be_made_up() {
     assert_eq!(shown["trace"], "streams:3");
     assert_ne!(one.stdout, made_up("streams").stdout, "the seed is 1");
     for (wrong, says) in [
-        ("strems", "there are hot, daily, turns, streams"),
+        ("strems", "there are hot, daily, weekly, phases"),
         ("streams:x", "is no seed"),
     ] {
         let ran = made_up(wrong);

@@ -37,6 +37,8 @@ pub enum Part {
         busy_seconds: f64,
         /// How much earlier or later that may begin.
         jitter_seconds: f64,
+        /// In how many of seven periods it is used at all: five for the days of work.
+        of_seven: u32,
         /// Regions of the set.
         regions: u32,
         /// Requests a second while it is used.
@@ -54,6 +56,22 @@ pub enum Part {
         pause_seconds: f64,
         /// How much longer or shorter both may be, as a share.
         jitter: f64,
+        /// Requests a second.
+        per_second: f64,
+    },
+    /// Sets of which one is used at a time, for a while. Each has another that mostly follows it,
+    /// and now and then any other one does.
+    Phases {
+        /// How many sets.
+        sets: u32,
+        /// Regions of each.
+        regions: u32,
+        /// How long a phase takes, on average.
+        phase_seconds: f64,
+        /// How much longer or shorter it may be, as a share.
+        jitter: f64,
+        /// How often the usual set follows, as a share.
+        regularity: f64,
         /// Requests a second.
         per_second: f64,
     },
@@ -128,6 +146,7 @@ impl Recipe {
 const MINUTE: f64 = 60.0;
 const HOUR: f64 = 3_600.0;
 const DAY: f64 = 86_400.0;
+const WEEK: f64 = 7.0 * DAY;
 
 /// The recipes by which policies are compared: each has one thing to it, and the last has all.
 #[must_use]
@@ -141,6 +160,8 @@ pub fn recipes() -> Vec<Recipe> {
     vec![
         recipe("hot", 4.0 * HOUR, &[HOT, NOISE]),
         recipe("daily", 7.0 * DAY, &[DAILY, BACKUP, QUIET]),
+        recipe("weekly", 4.0 * WEEK, &[WORKDAYS, WEEKLY_BACKUP, QUIET]),
+        recipe("phases", 12.0 * HOUR, &[PHASES, NOISE]),
         recipe("turns", 6.0 * HOUR, &[TURNS, NOISE]),
         recipe("streams", 12.0 * HOUR, &[STREAMS, QUIET]),
         recipe("bursts", 6.0 * HOUR, &[HOT, BURSTS]),
@@ -169,8 +190,25 @@ const DAILY: Part = Part::Rhythm {
     period_seconds: DAY,
     busy_seconds: HOUR,
     jitter_seconds: 10.0 * MINUTE,
+    of_seven: 7,
     regions: 300,
     per_second: 3.0,
+};
+const WORKDAYS: Part = Part::Rhythm {
+    period_seconds: DAY,
+    busy_seconds: HOUR,
+    jitter_seconds: 15.0 * MINUTE,
+    of_seven: 5,
+    regions: 300,
+    per_second: 3.0,
+};
+const PHASES: Part = Part::Phases {
+    sets: 6,
+    regions: 150,
+    phase_seconds: 10.0 * MINUTE,
+    jitter: 0.5,
+    regularity: 0.8,
+    per_second: 5.0,
 };
 const TURNS: Part = Part::Turns {
     sets: 3,
@@ -188,6 +226,11 @@ const STREAMS: Part = Part::Streams {
 };
 const BACKUP: Part = Part::Scans {
     every_seconds: DAY,
+    regions: 3_000,
+    bytes_per_second: 1e8,
+};
+const WEEKLY_BACKUP: Part = Part::Scans {
+    every_seconds: WEEK,
     regions: 3_000,
     bytes_per_second: 1e8,
 };

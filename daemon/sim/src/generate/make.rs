@@ -50,16 +50,33 @@ impl Maker {
                 period_seconds,
                 busy_seconds,
                 jitter_seconds,
+                of_seven,
                 regions,
                 per_second,
             } => {
                 let set = self.set(regions);
                 let mut period = period_seconds / 3.0;
-                while period < self.end {
+                for number in 0_u32.. {
+                    if period >= self.end {
+                        break;
+                    }
                     let begin = period + self.random.random_range(-1.0..1.0) * jitter_seconds;
-                    self.use_set(&set, begin, begin + busy_seconds, per_second);
+                    if number % 7 < of_seven {
+                        self.use_set(&set, begin, begin + busy_seconds, per_second);
+                    }
                     period += period_seconds;
                 }
+            }
+            Part::Phases {
+                sets,
+                regions,
+                phase_seconds,
+                jitter,
+                regularity,
+                per_second,
+            } => {
+                let sets: Vec<Vec<u32>> = (0..sets.max(1)).map(|_| self.set(regions)).collect();
+                self.phases(&sets, (phase_seconds, jitter), regularity, per_second);
             }
             Part::Turns {
                 sets,
@@ -70,15 +87,7 @@ impl Maker {
                 per_second,
             } => {
                 let sets: Vec<Vec<u32>> = (0..sets).map(|_| self.set(regions)).collect();
-                let mut at = 0.0;
-                for set in sets.iter().cycle() {
-                    let until = at + turn_seconds * self.about_one(jitter);
-                    self.use_set(set, at, until, per_second);
-                    at = until + pause_seconds * self.about_one(jitter);
-                    if at >= self.end {
-                        break;
-                    }
-                }
+                self.turns(&sets, (turn_seconds, pause_seconds), jitter, per_second);
             }
             Part::Streams {
                 every_seconds,
@@ -192,6 +201,48 @@ impl Maker {
             if let Some(region) = set.get_mut(old) {
                 *region = new;
             }
+            at = until;
+        }
+    }
+
+    /// The sets in turn.
+    fn turns(
+        &mut self,
+        sets: &[Vec<u32>],
+        (turn_seconds, pause_seconds): (f64, f64),
+        jitter: f64,
+        per_second: f64,
+    ) {
+        let mut at = 0.0;
+        for set in sets.iter().cycle() {
+            let until = at + turn_seconds * self.about_one(jitter);
+            self.use_set(set, at, until, per_second);
+            at = until + pause_seconds * self.about_one(jitter);
+            if at >= self.end {
+                break;
+            }
+        }
+    }
+
+    /// Each set is followed by the next one, or by any.
+    fn phases(
+        &mut self,
+        sets: &[Vec<u32>],
+        (phase_seconds, jitter): (f64, f64),
+        regularity: f64,
+        per_second: f64,
+    ) {
+        let (mut at, mut which) = (0.0, 0);
+        while at < self.end {
+            let until = at + phase_seconds * self.about_one(jitter);
+            if let Some(set) = sets.get(which) {
+                self.use_set(set, at, until, per_second);
+            }
+            which = if self.random.random_bool(regularity.clamp(0.0, 1.0)) {
+                (which + 1) % sets.len()
+            } else {
+                self.random.random_range(0..sets.len())
+            };
             at = until;
         }
     }

@@ -82,6 +82,35 @@ fn a_rhythm_comes_at_about_the_same_time_to_the_same_regions() {
 }
 
 #[test]
+fn what_is_used_on_workdays_rests_on_two_of_seven() {
+    let weekly = only(WORKDAYS, 2.0 * WEEK);
+    let days: BTreeSet<u64> = weekly
+        .requests
+        .iter()
+        .map(|request| (request.at.0 + 43_200_000_000) / 86_400_000_000)
+        .collect();
+    assert_eq!(days, [0, 1, 2, 3, 4, 7, 8, 9, 10, 11].into());
+}
+
+#[test]
+fn phases_return_mostly_in_one_order() {
+    let phases = only(PHASES, DAY);
+    // What a phase uses, by the tens of minutes; phases of other lengths blur that.
+    let span = |number: u64| -> BTreeSet<u64> {
+        let of_span = phases.requests.iter();
+        of_span
+            .filter(|request| request.at.0 / 600_000_000 == number)
+            .map(|request| request.offset.0 >> 20)
+            .collect()
+    };
+    let first = span(0);
+    let returns: Vec<u64> = (2..140)
+        .filter(|number| span(*number).intersection(&first).count() * 2 > first.len())
+        .collect();
+    assert!((20..80).contains(&returns.len()), "{returns:?}");
+}
+
+#[test]
 fn streams_run_on_scans_pass_by_and_bursts_do_not_return() {
     let streams = only(STREAMS, 2.0 * HOUR);
     let follows = streams
