@@ -7,6 +7,7 @@ mod lasting;
 mod nearby;
 mod rhythm;
 mod shadow;
+mod windows;
 
 use std::fmt;
 

@@ -9,12 +9,11 @@
 use std::collections::BTreeMap;
 
 use super::lasting::Lasting;
+use super::windows::{WINDOWS, Windows};
 use super::{Expected, Expert, ExpertName, GROUP_REGIONS, HORIZONS, LAST, Scene, Spans, Touched};
 use crate::heat::{LASTING, View};
 use crate::units::{Now, VolumeRegion};
 
-/// Windows that are remembered of each scale.
-const WINDOWS: usize = 128;
 /// Scales: each has windows so many times as long as those before it.
 const SCALES: usize = 4;
 const SCALE_FACTOR: u64 = 8;
@@ -34,20 +33,11 @@ const PERIODS: usize = 3;
 const GROUPS_MAX: usize = 1 << 16;
 /// Horizon within which regions that are to be used are named.
 const SOON: usize = 1;
-/// Steps of the root of a count that are told apart.
-const ROOT_STEPS: f64 = 4.0;
 
-/// Use in the last windows of one scale.
+/// Use on one scale.
 #[derive(Clone, Debug)]
 struct Scale {
-    /// Roots of the touches in each window, at its number modulo their count.
-    roots: [u8; WINDOWS],
-    /// Number of the running window.
-    window: u64,
-    /// Number of the first.
-    first: u64,
-    /// Touches in the running window so far.
-    running: f64,
+    windows: Windows,
     /// Period in windows, and how much the use resembles itself after it.
     period: Option<(f64, f64)>,
 }
@@ -72,54 +62,29 @@ pub(crate) struct Rhythm {
 }
 
 impl Scale {
-    fn new(window: u64) -> Self {
+    const fn new(window: u64) -> Self {
         Self {
-            roots: [0; WINDOWS],
-            window,
-            first: window,
-            running: 0.0,
+            windows: Windows::new(window),
             period: None,
         }
-    }
-
-    fn place(window: u64) -> usize {
-        usize::try_from(window % WINDOWS as u64).unwrap_or(0)
     }
 
     /// Ends all windows before this one. Those with the same `phase` look for a period at the same
     /// time.
     fn advance(&mut self, window: u64, phase: u64) {
-        if window <= self.window {
+        let ended = self.windows.running();
+        if window <= ended {
             return;
         }
-        let ended = self.window;
-        self.roots[Self::place(ended)] = root(self.running);
-        self.running = 0.0;
-        let silent = (window - ended - 1).min(WINDOWS as u64);
-        for one in window - silent..window {
-            self.roots[Self::place(one)] = 0;
-        }
-        self.window = window;
-        self.roots[Self::place(window)] = 0;
+        self.windows.advance(window);
         if (ended + phase) / LOOK_EVERY != (window + phase) / LOOK_EVERY {
             self.period = self.find_period();
         }
     }
 
-    /// Windows that have ended, from the oldest that is remembered on.
-    fn ended(&self) -> Vec<f64> {
-        let oldest = self
-            .window
-            .saturating_sub(WINDOWS as u64 - 1)
-            .max(self.first);
-        let windows = oldest..self.window;
-        windows
-            .map(|one| f64::from(self.roots[Self::place(one)]))
-            .collect()
-    }
-
     fn find_period(&self) -> Option<(f64, f64)> {
-        let roots = self.ended();
+        // Roots of counts vary by about as much whatever the count (Bartlett 1936).
+        let roots: Vec<f64> = self.windows.ended().map(f64::sqrt).collect();
         let lag_max = LAG_MAX.min(roots.len() / 2);
         let resembles = autocorrelation(&roots, lag_max + 1)?;
         let is_peak = |lag: usize| {
@@ -149,16 +114,10 @@ impl Scale {
             if back <= ahead {
                 continue;
             }
-            let back = back - ahead;
-            let oldest = self
-                .window
-                .saturating_sub(WINDOWS as u64 - 1)
-                .max(self.first);
-            let Some(window) = self.window.checked_sub(back).filter(|one| *one >= oldest) else {
+            let Some(touches) = self.windows.back(back - ahead) else {
                 break;
             };
-            let root = f64::from(self.roots[Self::place(window)]) / ROOT_STEPS;
-            sum += root * root;
+            sum += touches;
             count += 1.0;
             if count >= PERIODS as f64 {
                 break;
@@ -166,16 +125,6 @@ impl Scale {
         }
         if count > 0.0 { sum / count } else { 0.0 }
     }
-}
-
-fn root(touches: f64) -> u8 {
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a cast from float to integer saturates"
-    )]
-    let root = (touches.sqrt() * ROOT_STEPS).round() as u8;
-    root
 }
 
 /// How much a series resembles itself after each lag below `lags`; `None` if it never changes.
@@ -277,7 +226,7 @@ impl Rhythm {
         let group = group.or_insert_with(|| Group::new(windows));
         group.advance(windows, number);
         for scale in &mut group.scales {
-            scale.running += touches;
+            scale.windows.add(touches);
         }
     }
 
@@ -329,10 +278,7 @@ impl Group {
 
     /// Whether it was used within what is remembered.
     fn is_known(&self) -> bool {
-        let scales = self.scales.iter();
-        scales
-            .into_iter()
-            .any(|scale| scale.running > 0.0 || scale.roots.iter().any(|one| *one > 0))
+        self.scales.iter().any(|scale| !scale.windows.is_silent())
     }
 
     /// Share of the group's touches that come to a region.
@@ -395,7 +341,7 @@ mod tests {
         let mut scale = Scale::new(1_000);
         for window in 0..windows {
             scale.advance(1_000 + window, 0);
-            scale.running += of(window);
+            scale.windows.add(of(window));
         }
         scale.advance(1_000 + windows, 0);
         scale
@@ -460,7 +406,7 @@ mod tests {
     fn windows_in_which_nothing_was_asked_for_were_silent() {
         let mut scale = scale(60, shifts(20.0));
         scale.advance(1_000 + 60 + 300, 0);
-        assert!(scale.ended().iter().all(|root| root.abs() < 1e-9));
+        assert!(scale.windows.ended().all(|touches| touches.abs() < 1e-9));
         assert_eq!(scale.find_period(), None);
     }
 
@@ -470,14 +416,5 @@ mod tests {
         assert!((peak(0.5, 0.5) - 2.0).abs() < 1e-9);
         assert!((2.0..2.5).contains(&peak(0.5, 0.8)));
         assert!((1.5..2.0).contains(&peak(0.8, 0.5)));
-    }
-
-    #[test]
-    fn counts_are_remembered_to_about_a_tenth() {
-        for touches in [1.0, 7.0, 60.0, 900.0, 3_900.0_f64] {
-            let back = (f64::from(root(touches)) / ROOT_STEPS).powi(2);
-            assert!((back / touches - 1.0).abs() < 0.15, "{touches}: {back}");
-        }
-        assert_eq!(root(1e9), u8::MAX);
     }
 }
