@@ -67,6 +67,8 @@ pub(crate) enum Verb {
     Heat(verbs::heat::Heat),
     /// What the policy would move now, and why; nothing is begun
     Plan(verbs::plan::Plan),
+    /// Why a region is where it is, what is expected of it, and what came of a move
+    Explain(verbs::explain::Explain),
     /// Move part of a volume by hand
     Move(verbs::move_by_hand::MoveByHand),
     /// Moves under way, pending and past

@@ -11,17 +11,17 @@ use crate::printer::Look;
 const LAST_COLUMNS_MIN: u16 = 20;
 
 /// A column: its heading, and on which side its content stands.
-pub(crate) enum Column {
+pub(crate) enum Column<'a> {
     /// Text.
-    Left(&'static str),
+    Left(&'a str),
     /// A number.
-    Right(&'static str),
+    Right(&'a str),
 }
 
 /// Rows under headings. Ends with a line break; without rows there are only the headings.
 pub(crate) fn table(
     look: Look,
-    columns: &[Column],
+    columns: &[Column<'_>],
     rows: impl IntoIterator<Item = Vec<String>>,
 ) -> String {
     let mut table = Table::new();

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tier_core::command::{Command, MoveReport, Stage};
+use tier_core::command::{Command, MoveReport, Stage as CoreStage};
 use tier_core::event::Event;
 use tier_core::policy::PolicyConfig;
 use tier_core::record::{Recorded, decode, replay};
@@ -26,7 +26,7 @@ use tier_tests::guest::{Drive, Guest, Inside};
 use tier_tests::io::wait_until;
 use tier_tests::test_name;
 use tier_tests::tierd::{Daemon, Programs};
-use tier_wire::{Cause, Class, HeatMap, Move, ProbeStatus, Status};
+use tier_wire::{Cause, Class, Explanation, HeatMap, Move, ProbeStatus, Stage, Status};
 
 /// The members; what is written first lies on the first.
 const MEMBERS: [(Class, u64); 3] = [
@@ -106,7 +106,25 @@ fn do_the_job(guest: &Inside, settings: &Settings) {
         println!("{:?} {} {:?}", scene.stage, scene.detail, scene.served);
     });
     guest.note("outcome", serde_json::to_vec(&outcome).unwrap());
+    what_came_of_moves_is_told(&daemon, &outcome.moves);
     assert!(daemon.stop().success());
+}
+
+/// `tierctl explain` says who expected a promotion to pay, and it did.
+fn what_came_of_moves_is_told(daemon: &Daemon, moves: &[Move]) {
+    let mut saved_seconds = 0.0;
+    let is_done = |one: &&Move| one.stage == Stage::Done && one.to.class == Class::Nvme;
+    for one in moves.iter().filter(is_done) {
+        let id = one.id.to_string();
+        let told: Explanation =
+            serde_json::from_value(daemon.json(&["explain", VOLUME, "--move", &id])).unwrap();
+        assert_eq!(told.region, one.first);
+        assert_eq!(told.newest_move.map(|newest| newest.id), Some(one.id));
+        let believed = told.experts.iter().filter(|expert| expert.is_believed);
+        assert_eq!(believed.count(), 1, "{:?}", told.experts);
+        saved_seconds += told.came.map_or(0.0, |came| came.saved_seconds);
+    }
+    assert!(saved_seconds > 0.0, "promotions saved {saved_seconds} s");
 }
 
 /// A daemon that moves nothing, and records what it counts.
@@ -269,13 +287,11 @@ fn a_replay_decides_the_same(events: &[Recorded], moves: &[Move]) {
         serde_json::to_string(&commands()).unwrap()
     );
     let ended = |command: &Command| match command {
-        Command::Report(report) if report.stage == Stage::Done => Some(of_report(report)),
+        Command::Report(report) if report.stage == CoreStage::Done => Some(of_report(report)),
         _ => None,
     };
     let mut replayed: Vec<_> = first.iter().flatten().filter_map(ended).collect();
-    let done = moves
-        .iter()
-        .filter(|one| one.stage == tier_wire::Stage::Done);
+    let done = moves.iter().filter(|one| one.stage == Stage::Done);
     let mut seen: Vec<_> = done
         .map(|one| {
             let (from, to) = (one.from.class.to_string(), one.to.class.to_string());

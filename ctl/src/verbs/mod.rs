@@ -4,6 +4,7 @@ pub(crate) mod cancel;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod dump;
+pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod heat;
 pub(crate) mod man;
@@ -44,6 +45,7 @@ pub(crate) fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
             Verb::Status(verb) => verb.run(&client, printer).await,
             Verb::Heat(verb) => verb.run(&client, printer).await,
             Verb::Plan(verb) => verb.run(&client, printer).await,
+            Verb::Explain(verb) => verb.run(&client, printer).await,
             Verb::Move(verb) => verb.run(&client, printer).await,
             Verb::Moves(verb) => verb.run(&client, printer).await,
             Verb::Cancel(verb) => verb.run(&client, printer).await,

@@ -109,6 +109,7 @@ online! {
     status: ["status"] [], bad ["--interval", "soon"] "soon";
     heat: ["heat"] [], bad ["--rows", "many"] "many";
     plan: ["plan"] [], bad ["a/b"] "a/b";
+    explain: ["explain"] ["--region", "51200"], bad ["--region", "x"] "x";
     move_by_hand: ["move"] ["--all", "--to", "nvme"], bad ["--regions", "9-1", "--to", "nvme"] "9-1";
     moves: ["moves"] ["--history"], bad ["--history=0"] "0";
     cancel: ["cancel"] ["18"], bad ["eighteen"] "eighteen";
@@ -190,6 +191,7 @@ fn every_verb_has_its_contract_tested() {
         "status",
         "heat",
         "plan",
+        "explain",
         "move",
         "moves",
         "cancel",

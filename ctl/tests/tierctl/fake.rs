@@ -148,6 +148,12 @@ fn answer(method: &str, target: &str, body: &str, mood: &Mood, looks: usize) -> 
         ("GET", "/v1/volumes/data/status") => Ok(json(&samples::status())),
         ("GET", "/v1/volumes/data/heat") => Ok(json(&samples::heat())),
         ("GET", "/v1/volumes/data/plan") => Ok(json(&samples::plan())),
+        ("GET", "/v1/volumes/data/explain") if target.ends_with("?move=17") => {
+            Ok(json(&samples::explained_move()))
+        }
+        ("GET", "/v1/volumes/data/explain") if target.ends_with("?region=51200") => {
+            Ok(json(&samples::explanation()))
+        }
         ("GET", "/v1/volumes/data/moves") => Ok(json(&moves(mood, looks))),
         ("POST", "/v1/volumes/data/start") => {
             read::<StartVolume>(body).map(|request| json(&samples::change(request.dry_run)))

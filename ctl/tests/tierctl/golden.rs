@@ -48,6 +48,8 @@ golden! {
     status: ["status"];
     heat: ["heat"];
     plan: ["plan"];
+    explain_region: ["explain", "--region", "51200"];
+    explain_move: ["explain", "--move", "17"];
     moves: ["moves", "--history"];
     move_by_hand: ["move", "--regions", "0-63", "--to", "nvme"];
     move_dry_run: ["move", "--regions", "0-63", "--to", "nvme", "--dry-run"];

@@ -3,6 +3,7 @@
 //! Owns: the order in which a step goes (take in the event, let the policy choose, drive the
 //! moves, check what must hold). May not: do anything between steps.
 
+mod explain;
 mod view;
 
 use crate::check;
@@ -14,6 +15,7 @@ use crate::units::{Now, RequestId};
 
 #[cfg(feature = "canary")]
 pub use crate::migrate::Mutation;
+pub use explain::{Explanation, Offer, Opinion, Verdict};
 pub use view::{MoveView, PlannedMove, Status, TierStatus, WantedMove};
 
 /// The pure engine. See the crate's documentation for the flow.

@@ -29,6 +29,11 @@ pub(crate) const HORIZONS: usize = 5;
 /// The one that is farthest ahead.
 pub(crate) const LAST: usize = HORIZONS - 1;
 
+/// How far ahead each horizon is, in seconds; the last is for good.
+pub(crate) fn horizons_seconds(half_life_seconds: f64) -> [f64; HORIZONS] {
+    HORIZONS_HALF_LIVES.map(|horizon| horizon * half_life_seconds)
+}
+
 /// Touches that are expected from now until each horizon; the farther, the more.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Expected(pub(crate) [f64; HORIZONS]);
@@ -301,6 +306,18 @@ impl Forecasts {
                 lead_seconds,
                 is_believed: at == self.believed,
             })
+    }
+
+    /// What each expert expects of a region.
+    pub(crate) fn opinions(
+        &self,
+        region: VolumeRegion,
+        view: &View,
+        scene: Scene<'_>,
+    ) -> impl Iterator<Item = (Score, Expected)> {
+        let experts = self.experts.all().into_iter();
+        let expected = experts.map(move |expert| expert.expected(region, view, 0.0, scene));
+        self.scores().zip(expected)
     }
 
     /// What is expected of a region, of which its counts do not have the last `running` touches.

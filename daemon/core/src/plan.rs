@@ -186,19 +186,30 @@ impl Known<'_> {
         }
         let source = self.movable(region)?;
         let surplus = if settled { 1.0 } else { self.config.hysteresis };
-        let one = view.touches.plus(running).of_one();
-        let faster = self
-            .loads
-            .classes()
-            .into_iter()
-            .filter(|class| *class < view.class);
-        let candidate = |to: Class| {
-            let gain = self.loads.benefit(one, view.class, to);
+        let use_of_it = (expected, view.touches.plus(running));
+        let offers = self.offers((region, &view), source, use_of_it);
+        offers
+            .filter(|one| one.benefit_seconds > one.price.seconds * surplus)
+            .max_by(|one, other| one.net_seconds().total_cmp(&other.net_seconds()))
+    }
+
+    /// What it would be worth to have a region on each of the tiers that are faster than its own.
+    pub(crate) fn offers(
+        &self,
+        (region, view): (VolumeRegion, &View),
+        source: Leg,
+        (expected, touches): (Expected, Touches),
+    ) -> impl Iterator<Item = Candidate> {
+        let (from, one) = (view.class, touches.of_one());
+        let classes = self.loads.classes().into_iter();
+        let faster = classes.filter(move |class| *class < from);
+        faster.map(move |to| {
+            let gain = self.loads.benefit(one, from, to);
             let price = self.price(source, to);
             let worth = |horizon| gain * expected.at(horizon) - price.seconds * copies(horizon);
             Candidate {
                 region,
-                from: view.class,
+                from,
                 to,
                 touches: expected.in_all(),
                 touches_soon: expected.soon(),
@@ -206,25 +217,21 @@ impl Known<'_> {
                 worth_seconds: std::array::from_fn(worth),
                 price,
             }
-        };
-        faster
-            .map(candidate)
-            .filter(|one| one.benefit_seconds > one.price.seconds * surplus)
-            .max_by(|one, other| one.net_seconds().total_cmp(&other.net_seconds()))
+        })
     }
 
     pub(crate) fn expected(&self, region: VolumeRegion, view: &View, running: f64) -> Expected {
         self.forecasts.expected(region, view, running, self.scene())
     }
 
-    fn scene(&self) -> Scene<'_> {
+    pub(crate) fn scene(&self) -> Scene<'_> {
         Scene {
             heat: self.heat,
             now: self.now,
         }
     }
 
-    fn is_settled(&self, view: View) -> bool {
+    pub(crate) fn is_settled(&self, view: View) -> bool {
         view.resident_seconds
             .is_none_or(|seconds| seconds >= self.config.residency_seconds)
     }

@@ -4,9 +4,9 @@
 //! not empty, limits of queries); whether it can be done is for the implementation to say.
 
 use tier_wire::{
-    CancelMove, CreateVolume, DestroyVolume, ErrorBody, Health, HeatMap, HeatQuery, MemberList,
-    Move, MoveAccepted, MoveList, MoveRequest, MovesQuery, PauseState, Plan, StartVolume, Status,
-    StopVolume, Volume, VolumeChange, VolumeList, VolumeName,
+    CancelMove, CreateVolume, DestroyVolume, ErrorBody, ExplainQuery, Explanation, Health, HeatMap,
+    HeatQuery, MemberList, Move, MoveAccepted, MoveList, MoveRequest, MovesQuery, PauseState, Plan,
+    StartVolume, Status, StopVolume, Volume, VolumeChange, VolumeList, VolumeName,
 };
 
 /// What a request comes to.
@@ -68,6 +68,13 @@ pub trait Control: Send + Sync + 'static {
 
     /// What the policy would move now. Begins nothing.
     fn plan(&self, name: VolumeName) -> impl Future<Output = Answer<Plan>> + Send;
+
+    /// Why a region is where it is, or what came of a move.
+    fn explain(
+        &self,
+        name: VolumeName,
+        query: ExplainQuery,
+    ) -> impl Future<Output = Answer<Explanation>> + Send;
 
     /// Begins moves by hand. Answered as soon as they are begun or pending.
     fn begin_moves(

@@ -14,8 +14,8 @@ use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use tier_wire::{
-    CancelMove, CreateVolume, DestroyVolume, ErrorBody, ErrorKind, HeatQuery, MoveRange,
-    MoveRequest, MovesQuery, Pause, StartVolume, StopVolume, VolumeName, route,
+    CancelMove, CreateVolume, DestroyVolume, ErrorBody, ErrorKind, ExplainQuery, HeatQuery,
+    MoveRange, MoveRequest, MovesQuery, Pause, StartVolume, StopVolume, VolumeName, route,
 };
 use tokio::sync::Semaphore;
 
@@ -83,6 +83,7 @@ pub fn router<C: Control>(
         .route(route::STATUS, get(status::<C>))
         .route(route::HEAT, get(heat::<C>))
         .route(route::PLAN, get(plan::<C>))
+        .route(route::EXPLAIN, get(explain::<C>))
         .route(route::MOVES, get(moves::<C>).post(begin_moves::<C>))
         .route(route::CANCEL, post(cancel::<C>))
         .route(route::PAUSE, post(pause::<C>))
@@ -270,6 +271,20 @@ async fn plan<C: Control>(
 ) -> Response {
     shared
         .look(|control| async move { control.plan(name).await })
+        .await
+}
+
+async fn explain<C: Control>(
+    State(shared): State<Shared<C>>,
+    InPath(name): InPath<VolumeName>,
+    InQuery(query): InQuery<ExplainQuery>,
+) -> Response {
+    if query.region.is_some() == query.id.is_some() {
+        let hint = "name a region or a move: ?region=N or ?move=ID";
+        return invalid("one thing is explained at a time", hint);
+    }
+    shared
+        .look(|control| async move { control.explain(name, query).await })
         .await
 }
 

@@ -10,9 +10,10 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tier_wire::{
-    CancelMove, CreateVolume, DestroyVolume, ErrorBody, ErrorKind, Health, HeatMap, HeatQuery,
-    MemberList, Move, MoveAccepted, MoveList, MoveRange, MoveRequest, MovesQuery, PauseState, Plan,
-    StartVolume, Status, StopVolume, Volume, VolumeChange, VolumeList, VolumeName, samples,
+    CancelMove, CreateVolume, DestroyVolume, ErrorBody, ErrorKind, ExplainQuery, Explanation,
+    Health, HeatMap, HeatQuery, MemberList, Move, MoveAccepted, MoveList, MoveRange, MoveRequest,
+    MovesQuery, PauseState, Plan, StartVolume, Status, StopVolume, Volume, VolumeChange,
+    VolumeList, VolumeName, samples,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -93,6 +94,14 @@ impl Control for Fake {
     }
     async fn plan(&self, name: VolumeName) -> Answer<Plan> {
         known(&name, samples::plan())
+    }
+    async fn explain(&self, name: VolumeName, query: ExplainQuery) -> Answer<Explanation> {
+        let explained = if query.id.is_some() {
+            samples::explained_move()
+        } else {
+            samples::explanation()
+        };
+        known(&name, explained)
     }
     async fn begin_moves(&self, name: VolumeName, request: MoveRequest) -> Answer<MoveAccepted> {
         assert!(!matches!(
@@ -224,6 +233,14 @@ async fn every_look_answers_in_the_wires_words() {
         ("/v1/volumes/data/status", json!(samples::status())),
         ("/v1/volumes/data/heat?buckets=4", json!(samples::heat())),
         ("/v1/volumes/data/plan", json!(samples::plan())),
+        (
+            "/v1/volumes/data/explain?region=51200",
+            json!(samples::explanation()),
+        ),
+        (
+            "/v1/volumes/data/explain?move=17",
+            json!(samples::explained_move()),
+        ),
         ("/v1/volumes/data/moves?history=2", json!(samples::moves())),
     ];
     for (target, expected) in of_data {

@@ -4,10 +4,10 @@ use tier_core::command::{Refusal, Reply};
 use tier_core::event::{Event, Target};
 use tier_core::units::{MemberIndex, MoveId, VolumeRegion};
 use tier_wire::{
-    CancelMove, CreateVolume, DestroyVolume, ErrorBody, ErrorKind, Health, HeatMap, HeatQuery,
-    MemberList, Move, MoveAccepted, MoveList, MoveRange, MoveRequest, MoveTarget, MovesQuery,
-    PauseState, Plan, StartVolume, Status, StopVolume, Volume, VolumeChange, VolumeList,
-    VolumeName,
+    CancelMove, CreateVolume, DestroyVolume, ErrorBody, ErrorKind, ExplainQuery, Explanation,
+    Health, HeatMap, HeatQuery, MemberList, Move, MoveAccepted, MoveList, MoveRange, MoveRequest,
+    MoveTarget, MovesQuery, PauseState, Plan, StartVolume, Status, StopVolume, Volume,
+    VolumeChange, VolumeList, VolumeName,
 };
 
 use super::Manager;
@@ -135,6 +135,11 @@ impl Control for Manager {
     async fn plan(&self, name: VolumeName) -> Answer<Plan> {
         let asker = self.served(&name).await?;
         look(&asker, move |runtime| view::plan(runtime, name)).await
+    }
+
+    async fn explain(&self, name: VolumeName, query: ExplainQuery) -> Answer<Explanation> {
+        let asker = self.served(&name).await?;
+        look(&asker, move |runtime| view::explain(runtime, name, query)).await?
     }
 
     async fn begin_moves(&self, name: VolumeName, request: MoveRequest) -> Answer<MoveAccepted> {

@@ -17,6 +17,8 @@ pub(crate) struct Finished {
     pub(crate) report: MoveReport,
     /// When that word came; wall-clock time, for people only.
     pub(crate) at: SystemTime,
+    /// Touches of its regions until then, since the engine started.
+    pub(crate) touches_before: f64,
 }
 
 /// The finished moves of a volume.
@@ -30,8 +32,9 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Takes note of a report; only those of a finished move are kept.
-    pub(crate) fn note(&mut self, report: &MoveReport, at: SystemTime) {
+    /// Takes note of a report, and of the touches that its regions had so far; only those of a
+    /// finished move are kept.
+    pub(crate) fn note(&mut self, report: &MoveReport, at: SystemTime, touches_before: f64) {
         match report.stage {
             Stage::Pending | Stage::Copying | Stage::Committing | Stage::Swapping => return,
             Stage::Done => {
@@ -47,6 +50,7 @@ impl History {
         self.finished.push_back(Finished {
             report: report.clone(),
             at,
+            touches_before,
         });
     }
 

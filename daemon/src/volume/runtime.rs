@@ -298,7 +298,9 @@ impl Runtime {
             error = report.error.as_deref(),
             "move"
         );
-        self.history.note(report, SystemTime::now());
+        let engine = &self.parts.engine;
+        let touches = engine.touches_in_all(report.first, report.count);
+        self.history.note(report, SystemTime::now(), touches);
         let bytes = self.parts.region_size.bytes_of(report.count);
         self.parts.metrics.moved(report, bytes);
     }

@@ -2,12 +2,13 @@
 //!
 //! Owns: every request, reply and error that crosses the socket, and the paths they go to
 //! ([`route`]). Invariants: units stand in the names of the fields (`_bytes`, `_seconds`); numbers
-//! are finite, since JSON has no others; requests refuse fields they do not know, so that a misspelt one changes nothing; replies may gain fields
-//! within a version, so readers pass over those they do not know. What would break a reader gets a
-//! new [`VERSION`]. Holds no behaviour beyond checking its own words, and no types of the core:
+//! are finite, since JSON has no others; requests refuse fields they do not know, so that a misspelt
+//! one changes nothing; replies may gain fields within a version, so readers pass over those they do
+//! not know. What would break a reader gets a new [`VERSION`]. Holds no behaviour beyond checking its own words, and no types of the core:
 //! the API stays still while the inside moves.
 
 pub mod error;
+pub mod explain;
 pub mod heat;
 pub mod moves;
 pub mod name;
@@ -21,6 +22,7 @@ pub mod volume;
 mod tests;
 
 pub use error::{ErrorBody, ErrorKind};
+pub use explain::{Came, ExpertView, ExplainQuery, Explanation, Offer, Verdict};
 pub use heat::{ClassShare, HeatBucket, HeatMap, HeatQuery};
 pub use moves::{
     CancelMove, Cause, Move, MoveAccepted, MoveList, MoveRange, MoveRequest, MoveTarget,

@@ -24,6 +24,8 @@ pub const STATUS: &str = "/v1/volumes/{name}/status";
 pub const HEAT: &str = "/v1/volumes/{name}/heat";
 /// `GET`: [`crate::Plan`].
 pub const PLAN: &str = "/v1/volumes/{name}/plan";
+/// `GET` with [`crate::ExplainQuery`]: [`crate::Explanation`].
+pub const EXPLAIN: &str = "/v1/volumes/{name}/explain";
 /// `GET` with [`crate::MovesQuery`]: [`crate::MoveList`]. `POST` [`crate::MoveRequest`]:
 /// [`crate::MoveAccepted`].
 pub const MOVES: &str = "/v1/volumes/{name}/moves";

@@ -176,6 +176,8 @@ fn every_reply_reads_back_as_it_was() {
         samples::status() => Status,
         samples::heat() => HeatMap,
         samples::plan() => Plan,
+        samples::explanation() => Explanation,
+        samples::explained_move() => Explanation,
         samples::accepted(false) => MoveAccepted,
         samples::moves() => MoveList,
         samples::pause(true) => PauseState,

@@ -1,5 +1,6 @@
 //! What people see of a volume, in the words of the wire. Changes nothing.
 
+mod explain;
 mod moves;
 mod status;
 
@@ -17,6 +18,7 @@ use super::handle::{Asker, Info};
 use super::runtime::Runtime;
 use crate::member::Facts;
 
+pub(crate) use self::explain::explain;
 pub(crate) use self::moves::{moves, one_move, plan, would_move};
 pub(crate) use self::status::{heat, status};
 

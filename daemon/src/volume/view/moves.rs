@@ -84,7 +84,7 @@ fn copy_seconds(runtime: &Runtime, from: MemberIndex, target: Target, count: u32
     runtime.parts.region_size.bytes().0 as f64 * f64::from(count) / slower
 }
 
-fn place(leg: Leg, class: Class) -> wire::Place {
+pub(super) fn place(leg: Leg, class: Class) -> wire::Place {
     wire::Place {
         member: leg.member.0,
         class: wire_class(class),
@@ -145,7 +145,7 @@ fn reason(reason: &Reason) -> wire::Reason {
     }
 }
 
-fn live_move(runtime: &Runtime, one: &MoveView) -> wire::Move {
+pub(super) fn live_move(runtime: &Runtime, one: &MoveView) -> wire::Move {
     let age = runtime.now().seconds_since(one.since);
     let progress = share(one.in_sync_chunks, one.total_chunks);
     let copying = one.stage == Stage::Copying && progress > 0.0 && progress < 1.0;
@@ -166,7 +166,7 @@ fn live_move(runtime: &Runtime, one: &MoveView) -> wire::Move {
     }
 }
 
-fn ended_move(runtime: &Runtime, finished: &Finished) -> wire::Move {
+pub(super) fn ended_move(runtime: &Runtime, finished: &Finished) -> wire::Move {
     let report = &finished.report;
     // A wall clock that was set back makes a move end just now.
     let ago = SystemTime::now()

@@ -1,0 +1,116 @@
+//! Why a region is where it is, and what came of a move.
+//!
+//! Owns: the reply of `/v1/volumes/{name}/explain`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::moves::{Move, Place};
+use crate::name::VolumeName;
+use crate::volume::Class;
+
+/// What to explain: exactly one of these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainQuery {
+    /// A region of the volume.
+    pub region: Option<u32>,
+    /// A move, by its number: under way, pending or one that is remembered.
+    #[serde(rename = "move")]
+    pub id: Option<u64>,
+}
+
+/// Why a region is where it is, and what would move it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The volume.
+    pub volume: VolumeName,
+    /// The region; of a move, its first.
+    pub region: u32,
+    /// Where it lives, unless its member is missing or it has more homes than one.
+    pub home: Option<Place>,
+    /// Touches within the last half-life or so, sequential ones left out.
+    pub touches: f64,
+    /// Touches since tierd took the volume up.
+    pub touches_in_all: f64,
+    /// Seconds since its first touch, if there was one.
+    pub age_seconds: Option<f64>,
+    /// Seconds since a move brought it where it is, if one did.
+    pub resident_seconds: Option<f64>,
+    /// How far ahead forecasts look, in seconds; the last, `null`, is for good.
+    pub horizons_seconds: Vec<Option<f64>>,
+    /// What each expert expects.
+    pub experts: Vec<ExpertView>,
+    /// What faster tiers would be worth, by the expert who is believed.
+    pub offers: Vec<Offer>,
+    /// What comes of it.
+    pub verdict: Verdict,
+    /// The verdict for people.
+    pub text: String,
+    /// The move that was asked for; of a region, the newest that is known.
+    #[serde(rename = "move")]
+    pub newest_move: Option<Move>,
+    /// What came of that move, if it brought its data to their target.
+    pub came: Option<Came>,
+}
+
+/// What an expert expects of a region.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExpertView {
+    /// Who.
+    pub name: String,
+    /// Whether the policy goes by it.
+    pub is_believed: bool,
+    /// Touches until each horizon.
+    pub touches: Vec<f64>,
+}
+
+/// What a faster tier would be worth.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Offer {
+    /// Which tier.
+    pub to: Class,
+    /// Foreground seconds that the expected touches would take less there.
+    pub benefit_seconds: f64,
+    /// Foreground seconds that the move has to earn.
+    pub cost_seconds: f64,
+    /// Busy seconds of the slower member.
+    pub device_seconds: f64,
+    /// What requests would wait for it under the load of now.
+    pub waiting_seconds: f64,
+}
+
+/// Why a region is not on its way to a faster tier, or that it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It is moving.
+    Moving,
+    /// A move of it failed a little while ago.
+    Resting,
+    /// Its member is missing, or it has more homes than one.
+    NotMovable,
+    /// It is on the fastest tier there is.
+    OnFastest,
+    /// Too little is expected of it.
+    TooFewTouches,
+    /// It came a little while ago, and stays.
+    JustCame,
+    /// A move costs more than it is expected to save.
+    DoesNotPay,
+    /// It waits for room, budget or a turn.
+    Waits,
+    /// A move pays: the next samples want it.
+    Pays,
+}
+
+/// What came of a move.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Came {
+    /// Touches of its regions since it ended.
+    pub touches: f64,
+    /// What these take less on its target than where it came from, in foreground seconds; negative
+    /// where they take longer.
+    pub saved_seconds: f64,
+    /// How long ago it ended, in seconds.
+    pub seconds: f64,
+}
