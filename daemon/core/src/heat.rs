@@ -297,6 +297,15 @@ fn bytes(of: crate::units::Bytes) -> f64 {
     of.0 as f64
 }
 
+/// Touches that an interval's counts of a region come to on a volume whose slowest tier is
+/// `slowest`: what heat is counted in, and forecasts.
+#[must_use]
+pub fn touches(counted: &RegionCount, slowest: Profile) -> f64 {
+    let mut heat = Heat::default();
+    heat.start(0, Some(slowest));
+    heat.touches(counted).sum()
+}
+
 /// Touches that a faster home would have helped: a sequential one costs about the same anywhere.
 pub(crate) fn random_touches(counted: &RegionCount) -> Touches {
     let all = f64::from(counted.reads) + f64::from(counted.writes);

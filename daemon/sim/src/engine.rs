@@ -16,6 +16,7 @@ use tier_core::units::{
 use tier_core::volume::{Leg, Member, VolumeState};
 use tier_core::{Engine, PolicyConfig};
 
+use crate::counts::{Ends, add};
 use crate::field::Field;
 use crate::trace::Op;
 use crate::world::{Driver, Load, MemberSpec, Order, Route, Seen, Touch};
@@ -25,9 +26,6 @@ const SECOND: u64 = 1_000_000_000;
 const TICK_NANOS: u64 = SECOND;
 const MONITOR_NANOS: u64 = 2 * SECOND;
 const SAMPLE_NANOS: u64 = 2 * SECOND;
-/// Ends of requests that are remembered, to tell sequential ones, and for how long: as the probe.
-const RECENT_ENDS: usize = 256;
-const RECENT_NANOS: u64 = SECOND / 100;
 
 /// The engine, and what its shell knows.
 pub(crate) struct EngineDriver {
@@ -35,8 +33,7 @@ pub(crate) struct EngineDriver {
     live: BTreeMap<u32, AddLeg>,
     by_id: BTreeMap<u64, u32>,
     counts: BTreeMap<u32, RegionCount>,
-    /// When and where requests ended.
-    recent_ends: VecDeque<(u64, u64)>,
+    ends: Ends,
     hot_threshold: u32,
     next_monitor: u64,
     next_sample: u64,
@@ -70,7 +67,7 @@ impl EngineDriver {
             live: BTreeMap::new(),
             by_id: BTreeMap::new(),
             counts: BTreeMap::new(),
-            recent_ends: VecDeque::with_capacity(RECENT_ENDS),
+            ends: Ends::default(),
             hot_threshold: 0,
             next_monitor: MONITOR_NANOS,
             next_sample: SAMPLE_NANOS,
@@ -136,22 +133,6 @@ impl EngineDriver {
         }
     }
 
-    /// Whether a request goes on where the last one ended, or where one did just now; remembers
-    /// its own end.
-    fn follows(&mut self, now: u64, start: u64, end: u64) -> bool {
-        let last = self.recent_ends.back().map(|(_, last)| *last);
-        let recent = self.recent_ends.iter().rev();
-        let follows = last == Some(start)
-            || recent
-                .take_while(|(at, _)| now - at <= RECENT_NANOS)
-                .any(|(_, end)| *end == start);
-        if self.recent_ends.len() == RECENT_ENDS {
-            self.recent_ends.pop_front();
-        }
-        self.recent_ends.push_back((now, end));
-        follows
-    }
-
     fn resources(&self, seen: &mut Seen) -> Event {
         #[allow(clippy::cast_precision_loss, reason = "shares and means")]
         let share = |nanos: u64| nanos as f64 / MONITOR_NANOS as f64;
@@ -205,27 +186,12 @@ impl Driver for EngineDriver {
     }
 
     fn touched(&mut self, now: u64, touch: Touch, orders: &mut Vec<Order>) {
-        let sequential = if touch.is_first {
-            self.follows(now, touch.request_start, touch.request_end)
-        } else {
-            // It goes on from the region before.
-            true
-        };
+        let sequential = self.ends.is_sequential(now, &touch);
         let count = self.counts.entry(touch.region).or_insert(RegionCount {
             region: VolumeRegion(touch.region),
             ..RegionCount::default()
         });
-        match touch.op {
-            Op::Read => {
-                count.reads += 1;
-                count.read_bytes.0 += touch.length;
-            }
-            Op::Write => {
-                count.writes += 1;
-                count.written_bytes.0 += touch.length;
-            }
-        }
-        count.sequential += u32::from(sequential);
+        add(count, &touch, sequential);
         let touches = count.reads + count.writes;
         if self.hot_threshold > 0 && touches == self.hot_threshold {
             let hot = HotRegion {

@@ -12,6 +12,7 @@ mod world;
 
 // Who takes part.
 mod bounds;
+mod counts;
 mod engine;
 mod future;
 mod rivals;
@@ -20,6 +21,7 @@ mod still;
 mod field;
 mod simulate;
 
+pub use counts::each_touch;
 pub use field::{Devices, MemberSetup};
 pub use tier_core::units::{Bytes, Micros};
 pub use tier_core::volume::{Class, Profile};

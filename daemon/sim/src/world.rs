@@ -40,6 +40,27 @@ pub(crate) struct Touch {
     pub(crate) is_first: bool,
 }
 
+/// The parts of a request, one for each region that it lies in.
+pub(crate) fn parts(request: &Request, region_bytes: u64) -> impl Iterator<Item = Touch> {
+    let (op, start) = (request.op, request.offset.0);
+    let end = start + request.length.0;
+    let mut at = start;
+    std::iter::from_fn(move || {
+        let region = at / region_bytes;
+        let length = end.min((region + 1) * region_bytes).checked_sub(at)?;
+        let touch = Touch {
+            region: u32::try_from(region).unwrap_or(u32::MAX),
+            op,
+            request_start: start,
+            request_end: end,
+            length,
+            is_first: at == start,
+        };
+        at += length;
+        (length > 0).then_some(touch)
+    })
+}
+
 /// Where a region is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
@@ -277,21 +298,11 @@ impl<'trace, D: Driver> World<'trace, D> {
     }
 
     fn serve(&mut self, now: u64, request: &Request) {
-        let (start, end) = (request.offset.0, request.offset.0 + request.length.0);
-        let mut at = start;
+        let mut at = request.offset.0;
         let mut done = now;
         let mut first = None;
-        while at < end {
-            let region = at / self.region_bytes;
-            let length = end.min((region + 1) * self.region_bytes) - at;
-            let touch = Touch {
-                region: u32::try_from(region).unwrap_or(u32::MAX),
-                op: request.op,
-                request_start: start,
-                request_end: end,
-                length,
-                is_first: at == start,
-            };
+        for touch in parts(request, self.region_bytes) {
+            let length = touch.length;
             let route = self.driver.route(touch.region);
             let within = at % self.region_bytes;
             let legs =

@@ -1,0 +1,73 @@
+//! Forecasts of groups a second by ONNX Runtime, on one thread.
+//!
+//! `cargo bench -p tier-learn --bench infer` prints them for the base model, by seconds of CPU.
+//! Goal: 100,000.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench prints its figures, and ends where it cannot"
+)]
+
+use std::path::PathBuf;
+
+use ort::session::Session;
+use ort::value::Tensor;
+use tier_learn::contract::{FEATURES, INPUT, OUTPUT, STEPS, features};
+
+const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/model/base.onnx");
+const ROUNDS: usize = 5;
+const GROUPS_A_ROUND: usize = 1 << 15;
+
+/// Seconds of CPU of this process: user and system (`/proc/self/stat`, proc(5)), in steps of 10 ms.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let after_name = stat.rsplit_once(')').unwrap().1;
+    let ticks = after_name.split_whitespace().skip(11).take(2);
+    ticks
+        .map(|ticks| ticks.parse::<f64>().unwrap())
+        .sum::<f64>()
+        / 100.0
+}
+
+/// A batch of histories that are all different.
+fn batch(groups: usize) -> Vec<f32> {
+    let code = |group: usize, at: usize| u8::try_from((group * 31 + at * 17) % 200).unwrap();
+    let steps = (0..groups).flat_map(|group| (0..STEPS).map(move |at| (group, at)));
+    steps
+        .flat_map(|(group, at)| features(at, code(group, at)))
+        .collect()
+}
+
+/// Forecasts for each second of CPU, making the input included.
+fn rate(session: &mut Session, groups: usize) -> f64 {
+    let numbers = batch(groups);
+    let begun = cpu_seconds();
+    let runs = GROUPS_A_ROUND / groups;
+    for _ in 0..runs {
+        let input = Tensor::from_array(([groups, STEPS, FEATURES], numbers.clone())).unwrap();
+        let outputs = session.run(ort::inputs![INPUT => input]).unwrap();
+        assert!(outputs[OUTPUT].try_extract_tensor::<f32>().unwrap().1[0] > 0.0);
+    }
+    #[allow(clippy::cast_precision_loss, reason = "a count of groups")]
+    let done = (runs * groups) as f64;
+    done / (cpu_seconds() - begun)
+}
+
+fn main() {
+    let library = std::env::var_os("ORT_DYLIB_PATH");
+    let library = library.map_or_else(|| "/usr/local/lib/libonnxruntime.so".into(), PathBuf::from);
+    if !library.exists() {
+        println!("no ONNX Runtime at {} (tests/setup)", library.display());
+        return;
+    }
+    let environment = ort::init_from(&library).unwrap().build().unwrap();
+    let builder = Session::builder(&environment).unwrap();
+    let mut builder = builder.with_intra_threads(1).unwrap();
+    let mut session = builder.commit_from_file(MODEL).unwrap();
+    for groups in [64, 256, 1_024, 4_096] {
+        let rates = (0..ROUNDS).map(|_| rate(&mut session, groups));
+        let best = rates.fold(0.0, f64::max);
+        println!("batch {groups:5}    {best:9.0} groups per CPU-second (best of {ROUNDS})");
+    }
+}
