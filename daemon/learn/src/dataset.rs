@@ -137,6 +137,14 @@ fn varied(part: Part, random: &mut Pcg64Mcg) -> Part {
             *pause_seconds *= 8.0 * pace;
             *per_second *= rate;
         }
+        Part::Phases {
+            phase_seconds,
+            per_second,
+            ..
+        } => {
+            *phase_seconds *= 4.0 * pace;
+            *per_second *= rate;
+        }
         Part::Scans {
             every_seconds,
             bytes_per_second,
