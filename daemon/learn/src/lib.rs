@@ -7,7 +7,7 @@
 //! `model/base.onnx` is the model that comes with tierd. It was made by
 //!
 //! ```text
-//! tierd-learn base --out daemon/learn/model/base.onnx --seeds 12 --epochs 10
+//! tierd-learn base --out daemon/learn/model/base.onnx --seeds 20 --epochs 10
 //! ```
 //!
 //! and says so itself (`metadata_props`), with its loss beside the naive forecast's.
