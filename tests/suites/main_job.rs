@@ -26,7 +26,7 @@ use tier_tests::guest::{Drive, Guest, Inside};
 use tier_tests::io::wait_until;
 use tier_tests::test_name;
 use tier_tests::tierd::{Daemon, Programs};
-use tier_wire::{Cause, Class, Explanation, HeatMap, Move, ProbeStatus, Stage, Status};
+use tier_wire::{Cause, Class, HeatMap, Move, ProbeStatus, Stage, Status};
 
 /// The members; what is written first lies on the first.
 const MEMBERS: [(Class, u64); 3] = [
@@ -75,6 +75,7 @@ fn hot_data_moves_to_nvme_by_itself_and_every_read_of_it_is_counted() {
     println!("{}", summary(&outcome));
     the_job_was_done(&outcome);
     each_move_has_a_reason(&outcome.moves);
+    what_came_of_a_move_is_told(&outcome);
     a_replay_decides_the_same(&events(scratch.path(), JOB), &outcome.moves);
     the_probe_counted_what_fio_did(scratch.path());
     the_fallback_counted_what_fio_did(scratch.path());
@@ -106,25 +107,7 @@ fn do_the_job(guest: &Inside, settings: &Settings) {
         println!("{:?} {} {:?}", scene.stage, scene.detail, scene.served);
     });
     guest.note("outcome", serde_json::to_vec(&outcome).unwrap());
-    what_came_of_moves_is_told(&daemon, &outcome.moves);
     assert!(daemon.stop().success());
-}
-
-/// `tierctl explain` says who expected a promotion to pay, and it did.
-fn what_came_of_moves_is_told(daemon: &Daemon, moves: &[Move]) {
-    let mut saved_seconds = 0.0;
-    let is_done = |one: &&Move| one.stage == Stage::Done && one.to.class == Class::Nvme;
-    for one in moves.iter().filter(is_done) {
-        let id = one.id.to_string();
-        let told: Explanation =
-            serde_json::from_value(daemon.json(&["explain", VOLUME, "--move", &id])).unwrap();
-        assert_eq!(told.region, one.first);
-        assert_eq!(told.newest_move.map(|newest| newest.id), Some(one.id));
-        let believed = told.experts.iter().filter(|expert| expert.is_believed);
-        assert_eq!(believed.count(), 1, "{:?}", told.experts);
-        saved_seconds += told.came.map_or(0.0, |came| came.saved_seconds);
-    }
-    assert!(saved_seconds > 0.0, "promotions saved {saved_seconds} s");
 }
 
 /// A daemon that moves nothing, and records what it counts.
@@ -250,6 +233,19 @@ fn the_job_was_done(outcome: &Outcome) {
         after.reads.p50_seconds < before.reads.p50_seconds / 2.0,
         "reads are hardly faster: {before:?} {after:?}"
     );
+}
+
+/// `tierctl explain` says who expected a promotion to pay, and that it did.
+fn what_came_of_a_move_is_told(outcome: &Outcome) {
+    let told = outcome.explained.as_ref().unwrap();
+    let believed = told.experts.iter().filter(|expert| expert.is_believed);
+    assert_eq!(believed.count(), 1, "{:?}", told.experts);
+    assert_eq!(
+        told.newest_move.as_ref().map(|one| one.first),
+        Some(told.region)
+    );
+    let came = told.came.unwrap();
+    assert!(came.touches > 0.0 && came.saved_seconds > 0.0, "{came:?}");
 }
 
 fn each_move_has_a_reason(moves: &[Move]) {

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tier_wire::{Class, MoveList, Status};
+use tier_wire::{Class, Explanation, Move, MoveList, Status};
 
 use super::files::Files;
 use super::ledger::Ledger;
@@ -119,6 +119,7 @@ pub fn run(settings: &Settings, told: impl FnMut(&Scene)) -> (Outcome, Daemon) {
 
     let status = job.status();
     let moves = job.json::<MoveList>(&["moves", VOLUME, "--history=10000"]);
+    let explained = job.explain(&moves.history);
     let complaints = job.verify(&files, &ledger);
     let outcome = Outcome {
         kernel: read("/proc/sys/kernel/osrelease"),
@@ -130,6 +131,7 @@ pub fn run(settings: &Settings, told: impl FnMut(&Scene)) -> (Outcome, Daemon) {
         after,
         moved_in_seconds,
         moves: moves.history,
+        explained,
         holds: status.holds,
         heat,
         ledger_writes: ledger.writes(),
@@ -315,6 +317,13 @@ impl<'settings, Told: FnMut(&Scene)> Job<'settings, Told> {
 
     fn heat(&self) -> String {
         self.daemon.must(&["heat", VOLUME, "--rows", "4"])
+    }
+
+    /// What came of the oldest promotion to the fastest tier, if there was one.
+    fn explain(&self, newest_first: &[Move]) -> Option<Explanation> {
+        let done = |one: &&Move| one.stage == tier_wire::Stage::Done && one.to.class == Class::Nvme;
+        let oldest = newest_first.iter().rfind(done)?.id.to_string();
+        Some(self.json(&["explain", VOLUME, "--move", &oldest]))
     }
 
     fn status(&self) -> Status {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tier_wire::{Class, HoldStatistics, Move, ProbeStatus};
+use tier_wire::{Class, Explanation, HoldStatistics, Move, ProbeStatus};
 
 /// Latencies of one kind of access.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -94,6 +94,8 @@ pub struct Outcome {
     pub moved_in_seconds: Option<f64>,
     /// Moves that ended, newest first.
     pub moves: Vec<Move>,
+    /// What came of the oldest promotion to the fastest tier, if there was one.
+    pub explained: Option<Explanation>,
     /// How long I/O was held for them.
     pub holds: HoldStatistics,
     /// The map of heat, drawn, before and after.

@@ -27,6 +27,7 @@ fn outcome(complaints: &[&str], moved_in_seconds: Option<f64>) -> Outcome {
         before,
         moved_in_seconds,
         moves: tier_wire::samples::moves().history,
+        explained: None,
         holds: tier_wire::HoldStatistics::default(),
         heat: ["map before".to_owned(), "map after".to_owned()],
         ledger_writes: 3,

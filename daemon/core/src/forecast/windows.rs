@@ -14,7 +14,7 @@ const CODES: usize = 256;
 
 /// What each code stands for: e to the power of its sixteenths, less one. By multiplication alone,
 /// which IEEE 754 rounds the same everywhere.
-const TOUCHES: [f64; CODES] = touches_of_codes();
+static TOUCHES: [f64; CODES] = touches_of_codes();
 
 const fn touches_of_codes() -> [f64; CODES] {
     let mut all = [0.0; CODES];

@@ -22,28 +22,22 @@ pub(crate) fn explain(
 ) -> Answer {
     let engine = &runtime.parts.engine;
     let asked = query.id.map(MoveId);
-    let live = engine.moves().find(|one| {
-        asked.map_or_else(
-            || {
-                query
-                    .region
-                    .is_some_and(|at| holds(one.first, one.count, at))
-            },
-            |id| one.id == id,
-        )
+    let is_meant = |id: MoveId, first: VolumeRegion, count: u32| match (asked, query.region) {
+        (Some(asked), _) => id == asked,
+        (None, Some(region)) => holds(first, count, region),
+        (None, None) => false,
+    };
+    let live = engine
+        .moves()
+        .find(|one| is_meant(one.id, one.first, one.count));
+    let past = runtime.history.newest_first().find(|past| {
+        let report = &past.report;
+        is_meant(report.id, report.first, report.count)
     });
-    let past = runtime.history.newest_first().find(|finished| {
-        let report = &finished.report;
-        asked.map_or_else(
-            || {
-                query
-                    .region
-                    .is_some_and(|at| holds(report.first, report.count, at))
-            },
-            |id| report.id == id,
-        )
-    });
+    // What waits for room or budget has a number already, and no move yet.
+    let waits = engine.wanted().find(|one| Some(one.id) == asked);
     let first = live.as_ref().map(|one| one.first);
+    let first = first.or_else(|| waits.map(|one| one.region));
     let first = first.or_else(|| past.map(|past| past.report.first));
     let region = match (query.region, first) {
         (Some(region), _) => VolumeRegion(region),
