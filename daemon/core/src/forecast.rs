@@ -20,6 +20,7 @@ use nearby::Nearby;
 use rhythm::Rhythm;
 use shadow::Shadow;
 pub(crate) use shadow::{Stakes, copies};
+pub use windows::{code, touches};
 
 /// How far ahead is looked, in half-lives: for one of 10,000 s, a minute, ten, an hour, six hours,
 /// and for good.

@@ -18,6 +18,9 @@
 //!
 //! This module names nothing else of the crate, so that it can move to where the daemon reads it.
 
+// A window's touches in a byte, as the engine keeps them: 16 ln(1 + touches).
+pub use tier_core::forecast::{code, touches};
+
 /// Version of all that stands here. A model of another version is refused.
 pub const VERSION: u32 = 1;
 /// Adjacent regions that are forecast together.
@@ -45,8 +48,6 @@ pub const INPUT: &str = "history";
 /// Name of its output.
 pub const OUTPUT: &str = "expected";
 
-/// Steps of a code for a factor of e.
-const CODE_STEPS: f64 = 16.0;
 /// What a code is divided by for the network.
 const CODE_SCALE: f32 = 128.0;
 /// Half-life of the naive forecast: that of the engine's lasting heat.
@@ -54,25 +55,6 @@ const HALF_LIFE_SECONDS: f64 = 10_000.0;
 
 /// A history: a code for each step.
 pub type Codes = [u8; STEPS];
-
-/// The code of a window's touches: 16 ln(1 + touches), rounded, 255 at most. Touches that are
-/// negative or no number are none.
-#[must_use]
-pub fn code(touches: f64) -> u8 {
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a cast from float to integer saturates, and takes what is no number as zero"
-    )]
-    let code = (CODE_STEPS * touches.max(0.0).ln_1p()).round() as u8;
-    code
-}
-
-/// The touches that a code stands for.
-#[must_use]
-pub fn touches(code: u8) -> f64 {
-    (f64::from(code) / CODE_STEPS).exp_m1()
-}
 
 /// What the network is told of step `at` of a history.
 #[must_use]
@@ -117,6 +99,9 @@ const fn count(windows: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Steps of a code for a factor of e.
+    const CODE_STEPS: f64 = 16.0;
 
     #[test]
     fn a_code_stands_for_its_touches_within_half_a_step() {

@@ -27,10 +27,18 @@ const fn touches_of_codes() -> [f64; CODES] {
     all
 }
 
-/// The code of a count: the nearest, by its logarithm.
-fn code(touches: f64) -> u8 {
+/// The code of a number of touches: the nearest, by its logarithm. What is negative or no number is
+/// none.
+#[must_use]
+pub fn code(touches: f64) -> u8 {
     let below = |of: &f64| (of + 1.0) * HALF_STEP <= touches + 1.0;
     u8::try_from(TOUCHES.partition_point(below)).unwrap_or(u8::MAX)
+}
+
+/// The touches that a code stands for.
+#[must_use]
+pub fn touches(code: u8) -> f64 {
+    TOUCHES[usize::from(code)]
 }
 
 /// Use in the last windows, each as long as the others.
@@ -110,8 +118,7 @@ impl Windows {
     }
 
     fn of(&self, window: u64) -> f64 {
-        let code = self.codes[Self::place(window)];
-        TOUCHES[usize::from(code)]
+        touches(self.codes[Self::place(window)])
     }
 }
 
@@ -126,6 +133,7 @@ mod tests {
             assert!((back / touches - 1.0).abs() < 0.07, "{touches}: {back}");
         }
         assert_eq!((code(0.0), code(1e12)), (0, u8::MAX));
+        assert_eq!((code(-1.0), code(f64::NAN)), (0, 0));
         for (sixteenths, touches) in (0..=u8::MAX).zip(TOUCHES) {
             assert_eq!(code(touches), sixteenths);
             let exact = (f64::from(sixteenths) / 16.0).exp() - 1.0;
