@@ -3,6 +3,7 @@
 //! Owns: [`Expected`], the experts behind one trait, and the choice between them. May not: say what
 //! a move is worth, or move anything.
 
+pub mod history;
 mod lasting;
 mod nearby;
 mod rhythm;
@@ -14,7 +15,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::heat::{Heat, LASTING, SPANS, View};
+use crate::policy::PolicyConfig;
 use crate::units::{Now, VolumeRegion, nanos};
+use history::GROUP_REGIONS;
 use lasting::Lasting;
 use nearby::Nearby;
 use rhythm::Rhythm;
@@ -111,8 +114,6 @@ pub(crate) trait Expert {
 /// Horizons, in nanoseconds.
 type Spans = [u64; HORIZONS];
 
-/// Regions that lie side by side are looked at, or not, together.
-const GROUP_REGIONS: u32 = 64;
 /// From so many regions that were ever touched on, a part of them is looked at.
 const LOOKED_AT_MAX: u32 = 1 << 16;
 /// A lead is bounded by what so many changes of all that the tier holds cost.
@@ -182,6 +183,8 @@ pub(crate) struct Forecasts {
     /// What each saved more than the reactive one, in seconds, between two bounds.
     leads: [f64; EXPERTS],
     believed: usize,
+    /// Whether any but the reactive expert may be.
+    foresight: bool,
     /// As of the last interval, for the part that the shadows hold.
     stakes: Stakes,
     part: u32,
@@ -200,7 +203,8 @@ pub struct Score {
 }
 
 impl Forecasts {
-    pub(crate) fn new(half_life_seconds: f64, heat: &Heat) -> Self {
+    pub(crate) fn new(config: &PolicyConfig, heat: &Heat) -> Self {
+        let half_life_seconds = config.half_life_seconds;
         let horizons = HORIZONS_HALF_LIVES.map(|horizon| nanos(horizon * half_life_seconds));
         let lasting = std::array::from_fn(|span| Lasting::new(span, horizons, heat));
         let experts = Experts {
@@ -215,6 +219,7 @@ impl Forecasts {
             stakes: Stakes::default(),
             part: 1,
             believed: LASTING,
+            foresight: config.foresight,
         }
     }
 
@@ -282,6 +287,7 @@ impl Forecasts {
             self.believed = LASTING;
         }
         if let Some((at, lead)) = best
+            && self.foresight
             && lead > self.leads[self.believed] + most * LEAD_STEP
         {
             self.believed = at;

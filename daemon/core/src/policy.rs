@@ -80,7 +80,7 @@ impl Policy {
     pub(crate) fn new(config: PolicyConfig) -> Self {
         let heat = Heat::new(nanos(config.half_life_seconds));
         Self {
-            forecasts: Forecasts::new(config.half_life_seconds, &heat),
+            forecasts: Forecasts::new(&config, &heat),
             heat,
             loads: Loads::default(),
             pace: Pace::new(

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use ort::session::Session;
 use ort::value::Tensor;
-use tier_learn::contract::{FEATURES, INPUT, OUTPUT, STEPS, features};
+use tier_network::contract::{FEATURES, INPUT, OUTPUT, STEPS, features};
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/model/base.onnx");
 const ROUNDS: usize = 5;

@@ -5,8 +5,8 @@
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
-use crate::contract::HIDDEN;
 use crate::weights::GATE_ROWS;
+use tier_network::contract::HIDDEN;
 
 /// From what the input says to the gates `[batch, 96]`, what the state says to them `[batch, 96]`
 /// and the state `[batch, 32]` to the next state `[batch, 32]`.

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::contract::{HORIZONS, LOG_RANGE};
 use crate::dataset::{self, Amount};
 use crate::error::LearnError;
 use crate::example::{self, Example};
@@ -12,6 +11,7 @@ use crate::onnx::Model;
 use crate::score::{Score, score};
 use crate::train::{Schedule, train};
 use crate::weights::Weights;
+use tier_network::contract::{HORIZONS, LOG_RANGE};
 
 /// Examples between two changes of the weights.
 const BATCH: usize = 256;

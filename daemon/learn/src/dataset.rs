@@ -16,10 +16,10 @@ use tier_core::volume::{Class, Profile};
 use tier_sim::generate::{Part, Recipe, recipes};
 use tier_sim::trace::Trace;
 
-use crate::contract::{
+use crate::example::Example;
+use tier_network::contract::{
     Codes, GROUP_REGIONS, HORIZON_SECONDS, HORIZONS, SCALES, STEPS, WINDOW_SECONDS, WINDOWS, code,
 };
-use crate::example::Example;
 
 const REGION_BYTES: u64 = 1 << 20;
 /// Windows of the finest scale are the grain of all.

@@ -14,9 +14,9 @@
 
 use std::path::Path;
 
-use crate::contract::{Codes, HORIZONS, STEPS, VERSION};
 use crate::error::LearnError;
 use crate::file;
+use tier_network::contract::{Codes, HORIZONS, STEPS, VERSION};
 
 const MAGIC: [u8; 8] = *b"TIEREXMP";
 const HEADER_BYTES: usize = 16;
@@ -27,7 +27,7 @@ const EXAMPLE_BYTES_U32: u32 = EXAMPLE_BYTES as u32;
 /// A history, and what came after it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Example {
-    /// The history, as [`crate::contract`] says.
+    /// The history, as [`tier_network::contract`] says.
     pub codes: Codes,
     /// Touches of the group from then until each horizon; never negative.
     pub touches: [f32; HORIZONS],

@@ -13,7 +13,6 @@
 //! and says so itself (`metadata_props`), with its loss beside the naive forecast's.
 
 // The words.
-pub mod contract;
 mod error;
 mod file;
 

@@ -10,9 +10,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use serde_json::json;
 use tier_learn::command::{self, Base, Progress};
-use tier_learn::contract::HORIZON_SECONDS;
 use tier_learn::dataset::Amount;
 use tier_learn::{LearnError, Score};
+use tier_network::contract::HORIZON_SECONDS;
 
 /// The exit code of a retraining that made nothing better.
 const NOT_BETTER: u8 = 10;

@@ -3,9 +3,9 @@
 use candle_core::{Device, Result, Tensor, Var};
 
 use crate::cell::Cell;
-use crate::contract::{Codes, FEATURES, HIDDEN, HORIZONS, LOG_RANGE, STEPS, features};
 use crate::error::LearnError;
 use crate::weights::{SHAPES, Weights};
+use tier_network::contract::{Codes, FEATURES, HIDDEN, HORIZONS, LOG_RANGE, STEPS, features};
 
 /// Examples that are looked at together where nothing is learned.
 const BATCH: usize = 1_024;

@@ -7,11 +7,11 @@
 
 use serde::Serialize;
 
-use crate::contract::{HORIZONS, LOG_RANGE, naive};
 use crate::error::LearnError;
 use crate::example::Example;
 use crate::net::Net;
 use crate::weights::Weights;
+use tier_network::contract::{HORIZONS, LOG_RANGE, naive};
 
 /// Of the floors that the naive forecast may stand on: the least, and how much each is of the one
 /// before.

@@ -11,12 +11,12 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64Mcg;
 
-use crate::contract::{HORIZONS, naive};
 use crate::error::LearnError;
 use crate::example::Example;
 use crate::net::{Net, inputs};
 use crate::score::weigh;
 use crate::weights::Weights;
+use tier_network::contract::{HORIZONS, naive};
 
 /// How long and how fast is learned.
 #[derive(Clone, Copy, Debug, PartialEq)]

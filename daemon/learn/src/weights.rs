@@ -3,7 +3,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-use crate::contract::{FEATURES, HIDDEN, HORIZONS};
+use tier_network::contract::{FEATURES, HIDDEN, HORIZONS};
 
 /// Gates of the recurrent layer: z (how much of the state stays), r (how much of it is looked at),
 /// h (what is new), in this order, as in ONNX.

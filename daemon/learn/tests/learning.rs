@@ -9,10 +9,10 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use tier_learn::contract::{HORIZON_SECONDS, WINDOW_SECONDS, WINDOWS, code};
 use tier_learn::score::score;
 use tier_learn::train::{Schedule, train};
 use tier_learn::{Example, Model, Weights, example};
+use tier_network::contract::{HORIZON_SECONDS, WINDOW_SECONDS, WINDOWS, code};
 
 /// Seconds of a period, and of it those in which there are touches.
 const PERIOD: u32 = 1_200;

@@ -12,8 +12,8 @@ use std::sync::OnceLock;
 use ort::environment::Environment;
 use ort::session::Session;
 use ort::value::Tensor;
-use tier_learn::contract::{Codes, FEATURES, HORIZONS, INPUT, OUTPUT, STEPS, code, features};
 use tier_learn::{Model, Weights, forecast};
+use tier_network::contract::{Codes, FEATURES, HORIZONS, INPUT, OUTPUT, STEPS, code, features};
 use tier_tests::skip;
 
 /// The library, where tests/setup puts it or the environment says it is.

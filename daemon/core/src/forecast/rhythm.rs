@@ -8,9 +8,10 @@
 
 use std::collections::BTreeMap;
 
+use super::history::GROUP_REGIONS;
 use super::lasting::Lasting;
 use super::windows::{WINDOWS, Windows};
-use super::{Expected, Expert, ExpertName, GROUP_REGIONS, HORIZONS, LAST, Scene, Spans, Touched};
+use super::{Expected, Expert, ExpertName, HORIZONS, LAST, Scene, Spans, Touched};
 use crate::heat::{LASTING, View};
 use crate::units::{Now, VolumeRegion};
 

@@ -22,6 +22,10 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
+        Self::with(&PolicyConfig::default())
+    }
+
+    fn with(config: &PolicyConfig) -> Self {
         let mut heat = Heat::new(nanos(HALF_LIFE_SECONDS));
         let profile = Profile {
             read_seconds: 0.01,
@@ -29,7 +33,7 @@ impl Desk {
             bytes_per_second: 1e8,
         };
         heat.start(4_096, Some(profile));
-        let forecasts = Forecasts::new(HALF_LIFE_SECONDS, &heat);
+        let forecasts = Forecasts::new(config, &heat);
         Self {
             heat,
             forecasts,
@@ -140,6 +144,19 @@ fn who_would_have_saved_more_is_believed_and_names_what_comes_next() {
     assert!((desk.lead(ExpertName::Lasting)).abs() < 1e-12);
     let besides = desk.interval(&[(3_500, 2)]);
     assert_eq!(besides, [3_499, 3_501]);
+}
+
+#[test]
+fn without_foresight_the_reactive_expert_is_believed_whoever_would_have_saved_more() {
+    let mut desk = Desk::with(&PolicyConfig {
+        foresight: false,
+        ..PolicyConfig::default()
+    });
+    for file in 0..30 {
+        read_file(&mut desk, 100 * file);
+    }
+    assert!(desk.lead(ExpertName::Nearby) > 0.0);
+    assert_eq!(desk.forecasts.believed(), ExpertName::Lasting);
 }
 
 #[test]

@@ -11,6 +11,8 @@ use crate::units::nanos;
 pub struct PolicyConfig {
     /// Whether the engine moves anything by itself.
     pub enabled: bool,
+    /// Whether experts beside the reactive one may be believed.
+    pub foresight: bool,
     /// Mirrors under way at a time, at most. Each is copied by the kernel beside the others.
     pub mirrors_max: u32,
     /// Bytes that one move takes along at most. A region that is larger is moved alone.
@@ -65,6 +67,7 @@ impl Default for PolicyConfig {
     fn default() -> Self {
         Self {
             enabled: true,
+            foresight: true,
             mirrors_max: 8,
             move_bytes_max: 64 << 20,
             copy_bytes_per_second_max: 512.0 * f64::from(1 << 20),

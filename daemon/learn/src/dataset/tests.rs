@@ -2,7 +2,7 @@ use tier_core::units::Bytes;
 use tier_sim::trace::{Op, Request};
 
 use super::*;
-use crate::contract::{naive, touches};
+use tier_network::contract::{naive, touches};
 
 /// A read of 4 KiB in the region, at the second.
 fn read(second: u64, region: u64) -> Request {

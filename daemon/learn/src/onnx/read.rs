@@ -7,8 +7,8 @@ use super::write::{
     GRU_BIASES, GRU_INPUT, GRU_RECURRENT, HEAD, HEAD_BIAS, IR_VERSION, OPSET, nodes, size,
 };
 use super::{Model, VERSION_KEY};
-use crate::contract::{FEATURES, HIDDEN, HORIZONS, VERSION};
 use crate::weights::{GATE_ROWS, Weights};
+use tier_network::contract::{FEATURES, HIDDEN, HORIZONS, VERSION};
 
 pub(super) fn model(bytes: &[u8]) -> Result<Model, String> {
     let proto = Proto::decode(bytes).map_err(|error| format!("it is no ONNX file ({error})"))?;

@@ -1,7 +1,7 @@
 use prost::Message;
 
 use super::*;
-use crate::contract::HORIZONS;
+use tier_network::contract::HORIZONS;
 
 fn model() -> Model {
     let facts = [("tierd.trained".to_owned(), "in a test".to_owned())];

@@ -7,8 +7,10 @@ use super::proto::{
     Shape, Size, Tensor, TensorType, Type, ValueInfo,
 };
 use super::{Model, VERSION_KEY};
-use crate::contract::{FEATURES, HIDDEN, HORIZONS, INPUT, LOG_RANGE, OUTPUT, STEPS, VERSION};
 use crate::weights::{GATE_ROWS, Weights};
+use tier_network::contract::{
+    FEATURES, HIDDEN, HORIZONS, INPUT, LOG_RANGE, OUTPUT, STEPS, VERSION,
+};
 
 /// Version of the operators: the GRU of 14 is in every runtime that the daemon opens.
 pub(super) const OPSET: i64 = 14;

@@ -15,22 +15,15 @@
 //!
 //! In it: one GRU of 32 (`linear_before_reset` = 1, gates in the order z, r, h), whose last state
 //! goes through a linear layer, [`LOG_RANGE`] and an exponential.
-//!
-//! This module names nothing else of the crate, so that it can move to where the daemon reads it.
 
-// A window's touches in a byte, as the engine keeps them: 16 ln(1 + touches).
+// What the engine tells: a window's touches in a byte, 16 ln(1 + touches), window by window.
+pub use tier_core::forecast::history::{
+    Codes, GROUP_REGIONS, SCALES, STEPS, WINDOW_TIMES, WINDOWS,
+};
 pub use tier_core::forecast::{code, touches};
 
 /// Version of all that stands here. A model of another version is refused.
 pub const VERSION: u32 = 1;
-/// Adjacent regions that are forecast together.
-pub const GROUP_REGIONS: u32 = 64;
-/// Scales of windows.
-pub const SCALES: usize = 3;
-/// Windows of each scale.
-pub const WINDOWS: usize = 32;
-/// Steps of a history.
-pub const STEPS: usize = SCALES * WINDOWS;
 /// Seconds of a window of each scale, coarsest first. Each is a multiple of the next.
 pub const WINDOW_SECONDS: [u32; SCALES] = [3_840, 480, 60];
 /// Numbers by which the network is told of a step.
@@ -52,9 +45,6 @@ pub const OUTPUT: &str = "expected";
 const CODE_SCALE: f32 = 128.0;
 /// Half-life of the naive forecast: that of the engine's lasting heat.
 const HALF_LIFE_SECONDS: f64 = 10_000.0;
-
-/// A history: a code for each step.
-pub type Codes = [u8; STEPS];
 
 /// What the network is told of step `at` of a history.
 #[must_use]
