@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::Kept;
-use crate::forecast::ExpertName;
+use crate::forecast::{Drifted, Example, ExpertName, GroupHistory};
 use crate::units::{Generation, MemberIndex, MoveId, RequestId, VolumeRegion};
 use crate::volume::{Class, Extent, Leg, Retired};
 
@@ -43,6 +43,18 @@ pub enum Command {
     /// Report a region from the probe as soon as it has had this many touches in an interval;
     /// zero turns reporting off. Not answered.
     SetHotThreshold(u32),
+    /// Forecast how often these groups of regions will be touched. Given only while
+    /// `Event::Forecaster` says that somebody does; answered by `Event::Forecast`, or not at all.
+    Forecast {
+        /// The window in which it is asked, to answer with.
+        window: u64,
+        /// What was counted of them.
+        groups: Vec<GroupHistory>,
+    },
+    /// Keep these for training. Not answered.
+    Learn(Vec<Example>),
+    /// The forecasts of the network have become worse; train it anew. Not answered.
+    Retrain(Drifted),
     /// Tell people that a move has changed its stage, and why. Not answered.
     Report(MoveReport),
     /// Answer a person's request. Not answered.

@@ -16,7 +16,7 @@ use crate::units::{Now, RequestId};
 #[cfg(feature = "canary")]
 pub use crate::migrate::Mutation;
 pub use explain::{Explanation, Offer, Opinion, Verdict};
-pub use view::{MoveView, PlannedMove, Status, TierStatus, WantedMove};
+pub use view::{MoveView, NetworkStatus, PlannedMove, Status, TierStatus, WantedMove};
 
 /// The pure engine. See the crate's documentation for the flow.
 #[derive(Clone, Debug)]
@@ -107,6 +107,8 @@ impl Engine {
             Event::Resources(resources) => {
                 self.policy.resources(&resources, migrate.mirrors(), now);
             }
+            Event::Forecaster { ready } => self.policy.forecasts.forecaster(ready),
+            Event::Forecast { window, groups } => self.policy.told(window, &groups, now),
             Event::MoveRequested {
                 request,
                 first,

@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::forecast::GroupForecast;
 use crate::units::{Bytes, Generation, MemberIndex, Micros, MoveId, RequestId, VolumeRegion};
 use crate::volume::{Class, Leg, VolumeState};
 
@@ -30,6 +31,18 @@ pub enum Event {
     Hot(HotRegion),
     /// The load of the members and of the machine.
     Resources(Resources),
+    /// Whether somebody outside forecasts what groups of regions will be used.
+    Forecaster {
+        /// Whether `Command::Forecast` will be answered.
+        ready: bool,
+    },
+    /// `Command::Forecast` is done.
+    Forecast {
+        /// The window in which it was asked.
+        window: u64,
+        /// What is forecast of each group.
+        groups: Vec<GroupForecast>,
+    },
     /// A person asks for a move.
     MoveRequested {
         /// To answer with.

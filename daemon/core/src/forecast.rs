@@ -3,8 +3,11 @@
 //! Owns: [`Expected`], the experts behind one trait, and the choice between them. May not: say what
 //! a move is worth, or move anything.
 
+mod drift;
+mod examples;
 pub mod history;
 mod lasting;
+mod learned;
 mod nearby;
 mod rhythm;
 mod shadow;
@@ -14,11 +17,16 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::NetworkStatus;
 use crate::heat::{Heat, LASTING, SPANS, View};
 use crate::policy::PolicyConfig;
 use crate::units::{Now, VolumeRegion, nanos};
+pub use examples::{Drifted, Example};
 use history::GROUP_REGIONS;
 use lasting::Lasting;
+pub(crate) use learned::Asked;
+pub use learned::{GroupForecast, GroupHistory};
+use learned::{Known, Learned};
 use nearby::Nearby;
 use rhythm::Rhythm;
 use shadow::Shadow;
@@ -32,6 +40,8 @@ const HORIZONS_HALF_LIVES: [f64; HORIZONS] = [0.006, 0.06, 0.36, 2.16, f64::INFI
 pub(crate) const HORIZONS: usize = 5;
 /// The one that is farthest ahead.
 pub(crate) const LAST: usize = HORIZONS - 1;
+/// Number of horizons that have an end.
+pub const FINITE: usize = LAST;
 
 /// How far ahead each horizon is, in seconds; the last is for good.
 pub(crate) fn horizons_seconds(half_life_seconds: f64) -> [f64; HORIZONS] {
@@ -79,6 +89,8 @@ pub enum ExpertName {
     Nearby,
     /// What was used at this time of earlier periods will be used.
     Rhythm,
+    /// What a recurrent network says will be used.
+    Learned,
 }
 
 impl fmt::Display for ExpertName {
@@ -89,6 +101,7 @@ impl fmt::Display for ExpertName {
             Self::Long => "long",
             Self::Nearby => "nearby",
             Self::Rhythm => "rhythm",
+            Self::Learned => "learned",
         })
     }
 }
@@ -97,6 +110,10 @@ impl fmt::Display for ExpertName {
 pub(crate) trait Expert {
     /// What people know it by.
     fn name(&self) -> ExpertName;
+    /// Whether it has anything to say of its own.
+    fn is_heard(&self) -> bool {
+        true
+    }
     /// Takes in the regions touched in an interval, ascending, their heat having been counted.
     fn touched(&mut self, touched: &[Touched], scene: Scene<'_>);
     /// What it expects of a region, of which its counts do not have the last `running` touches.
@@ -133,19 +150,34 @@ struct Experts {
     lasting: [Lasting; SPANS],
     nearby: Nearby,
     rhythm: Rhythm,
+    learned: Learned,
 }
 
-const EXPERTS: usize = SPANS + 2;
+const EXPERTS: usize = SPANS + 3;
 
 impl Experts {
     fn all(&self) -> [&dyn Expert; EXPERTS] {
         let [recent, lasting, long] = &self.lasting;
-        [recent, lasting, long, &self.nearby, &self.rhythm]
+        [
+            recent,
+            lasting,
+            long,
+            &self.nearby,
+            &self.rhythm,
+            &self.learned,
+        ]
     }
 
     fn all_mut(&mut self) -> [&mut dyn Expert; EXPERTS] {
         let [recent, lasting, long] = &mut self.lasting;
-        [recent, lasting, long, &mut self.nearby, &mut self.rhythm]
+        [
+            recent,
+            lasting,
+            long,
+            &mut self.nearby,
+            &mut self.rhythm,
+            &mut self.learned,
+        ]
     }
 }
 
@@ -188,6 +220,8 @@ pub(crate) struct Forecasts {
     /// As of the last interval, for the part that the shadows hold.
     stakes: Stakes,
     part: u32,
+    /// What others are to be asked and told.
+    asked: Option<Asked>,
 }
 
 /// How an expert stands.
@@ -210,6 +244,7 @@ impl Forecasts {
         let experts = Experts {
             nearby: Nearby::new(lasting[LASTING].clone(), horizons),
             rhythm: Rhythm::new(lasting[LASTING].clone(), horizons),
+            learned: Learned::new(lasting[LASTING].clone(), horizons),
             lasting,
         };
         Self {
@@ -220,6 +255,7 @@ impl Forecasts {
             part: 1,
             believed: LASTING,
             foresight: config.foresight,
+            asked: None,
         }
     }
 
@@ -241,7 +277,8 @@ impl Forecasts {
         let stakes = self.stakes;
         let mut besides = Vec::new();
         let experts = self.experts.all_mut().into_iter().zip(&mut self.shadows);
-        for (at, (expert, shadow)) in experts.enumerate() {
+        let heard = experts.enumerate();
+        for (at, (expert, shadow)) in heard.filter(|(_, (expert, _))| expert.is_heard()) {
             expert.touched(touched, scene);
             let named = expert.names(scene);
             for one in touched.iter().filter(|one| looks_at(one.region, part)) {
@@ -257,6 +294,12 @@ impl Forecasts {
             }
         }
         self.choose(&stakes);
+        let Experts {
+            rhythm, learned, ..
+        } = &mut self.experts;
+        if let Some(asked) = learned.ask(rhythm, &stakes, scene) {
+            self.asked = Some(asked);
+        }
         for shadow in &mut self.shadows {
             shadow.begin();
         }
@@ -266,10 +309,36 @@ impl Forecasts {
     /// Takes in a burst, whose touches are not counted yet.
     pub(crate) fn hot(&mut self, region: VolumeRegion, touches: f64, scene: Scene<'_>) {
         if looks_at(region, self.part) {
-            for (expert, shadow) in self.experts.all().into_iter().zip(&mut self.shadows) {
+            let experts = self.experts.all().into_iter().zip(&mut self.shadows);
+            for (expert, shadow) in experts.filter(|(expert, _)| expert.is_heard()) {
                 consider(shadow, expert, (region, touches), &self.stakes, scene);
             }
         }
+    }
+
+    /// Whether somebody outside forecasts groups.
+    pub(crate) fn forecaster(&mut self, ready: bool) {
+        self.experts.learned.forecaster(ready && self.foresight);
+        for (expert, shadow) in self.experts.all().into_iter().zip(&mut self.shadows) {
+            if !expert.is_heard() {
+                *shadow = Shadow::default();
+            }
+        }
+    }
+
+    /// Takes in what somebody outside forecasts of groups.
+    pub(crate) fn told(&mut self, window: u64, groups: &[GroupForecast], scene: Scene<'_>) {
+        self.experts.learned.told(window, groups, scene);
+    }
+
+    /// What others are to be asked and told since the last time.
+    pub(crate) fn take_asked(&mut self) -> Option<Asked> {
+        self.asked.take()
+    }
+
+    /// How the network does.
+    pub(crate) fn network(&self) -> NetworkStatus {
+        self.experts.learned.status()
     }
 
     /// Believes who would have saved more than the reactive expert, and most so. As a lead has
@@ -278,8 +347,14 @@ impl Forecasts {
     fn choose(&mut self, stakes: &Stakes) {
         let most = f64::from(stakes.capacity) * stakes.copy_seconds * 2.0 * LEAD_CHANGES;
         let reactive = self.shadows[LASTING].saved_seconds();
-        for (lead, shadow) in self.leads.iter_mut().zip(&self.shadows) {
-            *lead = (*lead + shadow.saved_seconds() - reactive).clamp(-most, most);
+        let experts = self.experts.all().into_iter().zip(&self.shadows);
+        for (lead, (expert, shadow)) in self.leads.iter_mut().zip(experts) {
+            let more = shadow.saved_seconds() - reactive;
+            *lead = if expert.is_heard() {
+                (*lead + more).clamp(-most, most)
+            } else {
+                0.0
+            };
         }
         let leads = self.leads.iter().copied().enumerate();
         let best = leads.max_by(|one, other| one.1.total_cmp(&other.1));
@@ -303,11 +378,11 @@ impl Forecasts {
             .unwrap_or(ExpertName::Lasting)
     }
 
-    /// How the experts stand.
+    /// How the experts stand that have anything to say.
     pub(crate) fn scores(&self) -> impl Iterator<Item = Score> + '_ {
-        let experts = self.experts.all().into_iter().zip(self.leads);
+        let experts = self.experts.all().into_iter().zip(self.leads).enumerate();
         experts
-            .enumerate()
+            .filter(|(_, (expert, _))| expert.is_heard())
             .map(|(at, (expert, lead_seconds))| Score {
                 name: expert.name(),
                 lead_seconds,
@@ -315,7 +390,7 @@ impl Forecasts {
             })
     }
 
-    /// What each expert expects of a region.
+    /// What each of them expects of a region.
     pub(crate) fn opinions(
         &self,
         region: VolumeRegion,
@@ -323,7 +398,8 @@ impl Forecasts {
         scene: Scene<'_>,
     ) -> impl Iterator<Item = (Score, Expected)> {
         let experts = self.experts.all().into_iter();
-        let expected = experts.map(move |expert| expert.expected(region, view, 0.0, scene));
+        let heard = experts.filter(|expert| expert.is_heard());
+        let expected = heard.map(move |expert| expert.expected(region, view, 0.0, scene));
         self.scores().zip(expected)
     }
 

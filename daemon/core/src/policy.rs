@@ -12,9 +12,9 @@ mod dispatch;
 pub use config::{ConfigError, PolicyConfig};
 
 use crate::budget::{Account, Blame, Pace};
-use crate::command::Stage;
+use crate::command::{Command, Stage};
 use crate::event::{HotRegion, Resources, Samples};
-use crate::forecast::{Forecasts, HORIZONS, Scene, Stakes, Touched};
+use crate::forecast::{Forecasts, GroupForecast, HORIZONS, Scene, Stakes, Touched};
 use crate::heat::{Heat, Touches};
 use crate::migrate::{Ended, Migrate};
 use crate::plan::{Candidate, Known, Victim};
@@ -160,6 +160,7 @@ impl Policy {
         regions.extend(touched.iter().map(|one| one.region));
         regions.sort_unstable();
         regions.dedup();
+        self.ask_and_tell(migrate);
         let known = self.known(migrate, now);
         for region in regions {
             let Some(view) = self.heat.view(region, now) else {
@@ -182,6 +183,34 @@ impl Policy {
         for (_, region) in warm {
             self.consider(region, None, migrate, now);
         }
+    }
+
+    /// Orders what the forecasts want of others.
+    fn ask_and_tell(&mut self, migrate: &mut Migrate) {
+        let Some(asked) = self.forecasts.take_asked() else {
+            return;
+        };
+        if !asked.examples.is_empty() {
+            migrate.out.push(Command::Learn(asked.examples));
+        }
+        if let Some(drifted) = asked.drifted {
+            migrate.out.push(Command::Retrain(drifted));
+        }
+        if !asked.groups.is_empty() {
+            migrate.out.push(Command::Forecast {
+                window: asked.window,
+                groups: asked.groups,
+            });
+        }
+    }
+
+    /// Takes in what somebody outside forecasts of groups of regions.
+    pub(crate) fn told(&mut self, window: u64, groups: &[GroupForecast], now: Now) {
+        let scene = Scene {
+            heat: &self.heat,
+            now,
+        };
+        self.forecasts.told(window, groups, scene);
     }
 
     /// Takes in a burst: answered in the same step.

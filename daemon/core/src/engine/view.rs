@@ -36,6 +36,8 @@ pub struct Status {
     pub turnover: Turnover,
     /// Who forecasts what will be used, and how well.
     pub experts: Vec<Score>,
+    /// How the network does.
+    pub network: NetworkStatus,
     /// Bytes that moves of the policy were given since the start.
     pub moved_bytes: f64,
     /// Bytes per second that moves of the policy may copy now.
@@ -52,6 +54,18 @@ pub struct Status {
     pub can_commit: bool,
     /// Why nothing more is begun, if an invariant was found violated.
     pub latched: Option<String>,
+}
+
+/// How the network does whose forecasts the engine is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct NetworkStatus {
+    /// Whether its forecasts are asked for.
+    pub is_asked: bool,
+    /// How far the logarithm of what it forecast was from that of what came, in powers of e: a
+    /// mean of the horizons and of late. `None` before the first forecast has come to its end.
+    pub error: Option<f64>,
+    /// The same of the reactive expert.
+    pub naive_error: Option<f64>,
 }
 
 /// A promotion that the policy wants and that waits for room or budget.
@@ -230,6 +244,7 @@ impl Engine {
             insurance_seconds: policy.account.seconds(),
             turnover: policy.account.turnover(),
             experts: policy.forecasts.scores().collect(),
+            network: self.policy.forecasts.network(),
             moved_bytes: policy.pace.moved_bytes(),
             copy_bytes_per_second: policy.pace.bytes_per_second(),
             mirrors_allowed: policy.pace.mirrors(policy.config.mirrors_max),

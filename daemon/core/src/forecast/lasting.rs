@@ -25,7 +25,11 @@ impl Lasting {
     }
 
     pub(super) fn of(&self, view: &View, running: f64) -> Expected {
-        let heat = view.spans[self.span] + running;
+        self.of_heat(view.spans[self.span] + running)
+    }
+
+    /// Of so many decayed touches.
+    pub(super) fn of_heat(&self, heat: f64) -> Expected {
         Expected(self.shares.map(|share| heat * share))
     }
 }

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use super::history::GROUP_REGIONS;
+use super::history::{self, Codes, GROUP_REGIONS};
 use super::lasting::Lasting;
 use super::windows::{WINDOWS, Windows};
 use super::{Expected, Expert, ExpertName, HORIZONS, LAST, Scene, Spans, Touched};
@@ -45,8 +45,10 @@ struct Scale {
 
 /// A group of regions.
 #[derive(Clone, Debug)]
-struct Group {
+pub(super) struct Group {
     scales: [Scale; SCALES],
+    /// Touches since it is followed.
+    total: f64,
     /// Touches of the lasting span of all its regions.
     heat: f64,
     /// Touches that it expects until each horizon but the last, if it has a period.
@@ -177,8 +179,19 @@ impl Rhythm {
         (self.horizons_nanos[0].max(1)).saturating_mul(factor)
     }
 
-    fn window(&self, scale: usize, now: Now) -> u64 {
+    /// Number of the running window of a scale, the finest being the first.
+    pub(super) fn window(&self, scale: usize, now: Now) -> u64 {
         now.0 / self.window_nanos(scale)
+    }
+
+    /// The groups that are followed, by their numbers.
+    pub(super) fn groups(&self) -> impl Iterator<Item = (u32, &Group)> {
+        self.groups.iter().map(|(number, group)| (*number, group))
+    }
+
+    /// One of them.
+    pub(super) fn group(&self, number: u32) -> Option<&Group> {
+        self.groups.get(&number)
     }
 
     /// The scale on which a group's use resembles itself most, and its period in windows.
@@ -226,6 +239,7 @@ impl Rhythm {
         let group = self.groups.entry(number);
         let group = group.or_insert_with(|| Group::new(windows));
         group.advance(windows, number);
+        group.total += touches;
         for scale in &mut group.scales {
             scale.windows.add(touches);
         }
@@ -265,9 +279,27 @@ impl Group {
     fn new(windows: [u64; SCALES]) -> Self {
         Self {
             scales: windows.map(Scale::new),
+            total: 0.0,
             heat: 0.0,
             expected: None,
         }
+    }
+
+    /// Touches since it is followed.
+    pub(super) const fn total(&self) -> f64 {
+        self.total
+    }
+
+    /// What was counted of it in the last windows that have ended.
+    pub(super) fn history(&self) -> Codes {
+        let mut codes = [0; history::STEPS];
+        let coarsest_first = self.scales[..history::SCALES].iter().rev();
+        for (codes, scale) in codes.chunks_exact_mut(history::WINDOWS).zip(coarsest_first) {
+            for (code, back) in codes.iter_mut().rev().zip(1..) {
+                *code = scale.windows.code_back(back);
+            }
+        }
+        codes
     }
 
     /// Ends all windows before these.

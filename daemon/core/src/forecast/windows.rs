@@ -110,6 +110,13 @@ impl Windows {
         (self.oldest()..self.running).map(|window| self.of(window))
     }
 
+    /// The code of the window so many before the running one; 0 if it is not remembered.
+    pub(crate) fn code_back(&self, windows: u64) -> u8 {
+        let window = self.running.checked_sub(windows);
+        let window = window.filter(|window| *window >= self.oldest() && windows > 0);
+        window.map_or(0, |window| self.codes[Self::place(window)])
+    }
+
     /// Touches in the window so many before the running one, if it is remembered.
     pub(crate) fn back(&self, windows: u64) -> Option<f64> {
         let window = self.running.checked_sub(windows)?;

@@ -57,7 +57,12 @@ impl World {
                 | Command::DropLeg(_)
                 | Command::SetMap { .. } => self.to_kernel.push_back(command),
                 Command::Report(report) => self.note(&report),
-                Command::SetHotThreshold(_) | Command::Reply { .. } | Command::Warn(_) => {}
+                Command::SetHotThreshold(_)
+                | Command::Forecast { .. }
+                | Command::Learn(_)
+                | Command::Retrain(_)
+                | Command::Reply { .. }
+                | Command::Warn(_) => {}
             }
         }
     }
