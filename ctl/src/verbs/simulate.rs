@@ -1,14 +1,15 @@
 //! `tierctl simulate`: what tiering would make of a recorded load.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
+use tier_network::{BASE_MODEL, Network, Runtime};
 use tier_sim::generate::{Recipe, recipes};
 use tier_sim::trace::{Trace, TraceError};
 use tier_sim::{
-    Bytes, Class, Devices, Kind, MemberSetup, PolicyOutcome, Profile, Setup, SimulateError,
-    simulate,
+    Bytes, Class, Devices, GroupHistory, Kind, MemberSetup, PolicyOutcome, Profile, Setup,
+    SimulateError, simulate,
 };
 
 use crate::exit::Exit;
@@ -50,6 +51,10 @@ pub(crate) struct Simulate {
         conflicts_with = "fast_share"
     )]
     members: Vec<MemberSetup>,
+    /// Let the engine ask a network too, run by ONNX Runtime: `base` for the one that comes with
+    /// tierd, or an ONNX file that `tierd-learn` has written
+    #[arg(long, value_name = "base|FILE")]
+    model: Option<PathBuf>,
 }
 
 /// A load that is made up.
@@ -82,6 +87,7 @@ impl Simulate {
             devices,
             ..Setup::default()
         };
+        let mut network = self.model.as_deref().map(network).transpose()?;
         let read = self.traces.iter().map(|path| -> Result<_, Failure> {
             let trace = Trace::read(path).map_err(|error| unreadable(&error))?;
             Ok((path.display().to_string(), trace))
@@ -92,7 +98,8 @@ impl Simulate {
         });
         for named in read.chain(made_up) {
             let (name, trace) = named?;
-            let policies = simulate(&trace, &setup).map_err(|error| impossible(&name, &error))?;
+            let policies =
+                run(&trace, &setup, network.as_mut()).map_err(|error| impossible(&name, &error))?;
             let simulated = Simulated {
                 trace: name,
                 fast_share,
@@ -103,6 +110,33 @@ impl Simulate {
         }
         Ok(())
     }
+}
+
+/// The network of a model.
+fn network(model: &Path) -> Result<Network, Failure> {
+    let bytes = if model == Path::new("base") {
+        BASE_MODEL.to_vec()
+    } else {
+        let unreadable = |error| Failure::new(Exit::Io, format!("{}: {error}", model.display()));
+        std::fs::read(model).map_err(unreadable)?
+    };
+    let runtime =
+        Runtime::load(None).map_err(|error| Failure::new(Exit::Unavailable, error.to_string()))?;
+    Network::new(&runtime, &bytes)
+        .map_err(|error| Failure::new(Exit::Invalid, format!("{}: {error}", model.display())))
+}
+
+fn run(
+    trace: &Trace,
+    setup: &Setup,
+    network: Option<&mut Network>,
+) -> Result<Vec<PolicyOutcome>, SimulateError> {
+    let Some(network) = network else {
+        return simulate(trace, setup, None);
+    };
+    // What the network cannot forecast is left to the other experts, as in the daemon.
+    let mut ask = |groups: &[GroupHistory]| network.forecast_groups(groups).unwrap_or_default();
+    simulate(trace, setup, Some(&mut ask))
 }
 
 fn best_bound(policies: &[PolicyOutcome]) -> &str {

@@ -11,6 +11,7 @@ use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::Tensor;
+use tier_core::forecast::{GroupForecast, GroupHistory};
 
 use crate::contract::{Codes, FEATURES, HORIZONS, INPUT, OUTPUT, STEPS, VERSION, features};
 
@@ -159,6 +160,20 @@ impl Network {
             self.batch(&batch, &mut forecasts)?;
         }
         Ok(forecasts)
+    }
+
+    /// What is forecast of each of these groups, as the engine asks and is told.
+    pub fn forecast_groups(
+        &mut self,
+        groups: &[GroupHistory],
+    ) -> Result<Vec<GroupForecast>, NetworkError> {
+        let all = self.forecast(groups.iter().map(|one| &one.codes))?;
+        let pairs = groups.iter().zip(all);
+        let forecasts = pairs.map(|(one, touches)| GroupForecast {
+            group: one.group,
+            touches,
+        });
+        Ok(forecasts.collect())
     }
 
     fn batch(

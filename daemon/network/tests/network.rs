@@ -44,6 +44,9 @@ fn what_is_no_model_is_refused() {
     let torn = &BASE_MODEL[..BASE_MODEL.len() / 2];
     for bytes in [&b""[..], b"no model", torn] {
         let refused = Network::new(&runtime, bytes).map(|_| ());
-        assert!(matches!(refused, Err(NetworkError::Model(_))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(NetworkError::Model(_))),
+            "{refused:?}"
+        );
     }
 }

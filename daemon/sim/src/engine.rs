@@ -10,6 +10,7 @@ use tier_core::command::{AddLeg, Command};
 use tier_core::event::{
     Event, HotRegion, MemberLoad, MirrorState, RegionCount, Resources, Samples,
 };
+use tier_core::forecast::{GroupForecast, GroupHistory};
 use tier_core::units::{
     Bytes, Generation, MemberIndex, MemberRegion, Micros, MoveId, Now, RegionSize, VolumeRegion,
 };
@@ -27,9 +28,14 @@ const TICK_NANOS: u64 = SECOND;
 const MONITOR_NANOS: u64 = 2 * SECOND;
 const SAMPLE_NANOS: u64 = 2 * SECOND;
 
+/// Who forecasts the use of groups when the engine asks: a network, as in the daemon. What is
+/// asked is answered at once.
+pub type Forecaster<'a> = dyn FnMut(&[GroupHistory]) -> Vec<GroupForecast> + 'a;
+
 /// The engine, and what its shell knows.
-pub(crate) struct EngineDriver {
+pub(crate) struct EngineDriver<'a> {
     engine: Engine,
+    forecaster: Option<&'a mut Forecaster<'a>>,
     live: BTreeMap<u32, AddLeg>,
     by_id: BTreeMap<u64, u32>,
     counts: BTreeMap<u32, RegionCount>,
@@ -40,9 +46,15 @@ pub(crate) struct EngineDriver {
     members: usize,
 }
 
-impl EngineDriver {
+impl<'a> EngineDriver<'a> {
     /// An engine over the members of a field, and its first orders.
-    pub(crate) fn new(config: PolicyConfig, region_size: RegionSize, field: &Field<'_>) -> Self {
+    pub(crate) fn new(
+        config: PolicyConfig,
+        region_size: RegionSize,
+        field: &Field<'_>,
+        forecaster: Option<&'a mut Forecaster<'a>>,
+    ) -> Self {
+        let ready = forecaster.is_some();
         let members = &field.members;
         let member = |(index, spec): (u16, &MemberSpec)| Member {
             index: MemberIndex(index),
@@ -64,6 +76,7 @@ impl EngineDriver {
         engine.set_full_check(false);
         let mut driver = Self {
             engine,
+            forecaster,
             live: BTreeMap::new(),
             by_id: BTreeMap::new(),
             counts: BTreeMap::new(),
@@ -75,6 +88,7 @@ impl EngineDriver {
         };
         let adopted = Vec::new();
         driver.step(0, Event::Started { state, adopted }, &mut Vec::new());
+        driver.step(0, Event::Forecaster { ready }, &mut Vec::new());
         driver
     }
 
@@ -129,7 +143,17 @@ impl EngineDriver {
                 events.push_back(Event::MapSet { folded: fold });
             }
             Command::SetHotThreshold(touches) => self.hot_threshold = touches,
-            Command::Report(_) | Command::Reply { .. } | Command::Warn(_) => {}
+            Command::Forecast { window, groups } => {
+                if let Some(forecaster) = &mut self.forecaster {
+                    let groups = forecaster(&groups);
+                    events.push_back(Event::Forecast { window, groups });
+                }
+            }
+            Command::Learn(_)
+            | Command::Retrain(_)
+            | Command::Report(_)
+            | Command::Reply { .. }
+            | Command::Warn(_) => {}
         }
     }
 
@@ -166,7 +190,7 @@ impl EngineDriver {
     }
 }
 
-impl Driver for EngineDriver {
+impl Driver for EngineDriver<'_> {
     fn route(&self, region: u32) -> Route {
         let home = self.engine.map().home(VolumeRegion(region));
         let home = home.unwrap_or(Leg {

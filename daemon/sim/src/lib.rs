@@ -22,7 +22,9 @@ mod field;
 mod simulate;
 
 pub use counts::each_touch;
+pub use engine::Forecaster;
 pub use field::{Devices, MemberSetup};
+pub use tier_core::forecast::{GroupForecast, GroupHistory};
 pub use tier_core::units::{Bytes, Micros};
 pub use tier_core::volume::{Class, Profile};
 

@@ -11,7 +11,7 @@ use tier_core::units::{Bytes, MemberIndex, RegionSize};
 use tier_core::volume::Class;
 
 use crate::bounds::{Belady, Clairvoyant, MoveCost, Names};
-use crate::engine::EngineDriver;
+use crate::engine::{EngineDriver, Forecaster};
 use crate::field::{Devices, Field};
 use crate::future::Future;
 use crate::outcome::Outcome;
@@ -126,11 +126,16 @@ pub enum SimulateError {
     Latched(String),
 }
 
-/// Runs a trace by everyone, and tells how each fared.
+/// Runs a trace by everyone, and tells how each fared. The engine asks `forecaster`, if there is
+/// one.
 ///
 /// # Errors
 /// When the trace does not fit the members, or the engine finds one of its own rules broken.
-pub fn simulate(trace: &Trace, setup: &Setup) -> Result<Vec<PolicyOutcome>, SimulateError> {
+pub fn simulate<'a>(
+    trace: &Trace,
+    setup: &Setup,
+    forecaster: Option<&'a mut Forecaster<'a>>,
+) -> Result<Vec<PolicyOutcome>, SimulateError> {
     let field = Field::new(trace, setup)?;
     let mut all = vec![
         field.run("all-slow", Kind::Static, Still::all_on(SLOW)).0,
@@ -145,7 +150,7 @@ pub fn simulate(trace: &Trace, setup: &Setup) -> Result<Vec<PolicyOutcome>, Simu
             )
             .0,
     ];
-    let (engine, driver) = field.run_engine(setup);
+    let (engine, driver) = field.run_engine(setup, forecaster);
     if let Some(why) = driver.latched() {
         return Err(SimulateError::Latched(why.to_owned()));
     }
@@ -175,8 +180,13 @@ pub fn simulate(trace: &Trace, setup: &Setup) -> Result<Vec<PolicyOutcome>, Simu
 }
 
 impl Field<'_> {
-    fn run_engine(&self, setup: &Setup) -> (PolicyOutcome, EngineDriver) {
-        let driver = EngineDriver::new(setup.policy.clone(), setup.region_size, self);
+    fn run_engine<'a>(
+        &self,
+        setup: &Setup,
+        forecaster: Option<&'a mut Forecaster<'a>>,
+    ) -> (PolicyOutcome, EngineDriver<'a>) {
+        let policy = setup.policy.clone();
+        let driver = EngineDriver::new(policy, setup.region_size, self, forecaster);
         self.run_on("engine", Kind::Engine, &self.members, driver)
     }
 

@@ -46,7 +46,7 @@ fn the_engine_brings_what_is_read_all_the_time_to_the_fast_tier() {
         devices: Devices::FastShare(0.2),
         ..Setup::default()
     };
-    let all = simulate(&skewed(), &setup).unwrap();
+    let all = simulate(&skewed(), &setup, None).unwrap();
     let slow = of(&all, "all-slow", true).whole.slow_seconds;
     assert!(slow > 100.0, "{slow}");
     assert!(of(&all, "all-fast", true).whole.slow_seconds.abs() < 1e-9);
@@ -72,7 +72,10 @@ fn the_engine_brings_what_is_read_all_the_time_to_the_fast_tier() {
 fn every_run_of_a_trace_gives_the_same() {
     let trace = skewed();
     let setup = Setup::default();
-    assert_eq!(simulate(&trace, &setup), simulate(&trace, &setup));
+    assert_eq!(
+        simulate(&trace, &setup, None),
+        simulate(&trace, &setup, None)
+    );
 }
 
 #[test]
@@ -80,7 +83,7 @@ fn where_nothing_pays_the_engine_costs_nothing() {
     // Each region once, in no order: nothing will be asked for again.
     let at =
         (0..2_000_u32).map(|number| (f64::from(number) * 0.1, u64::from(number) * 997 % 2_000));
-    let all = simulate(&reads(at), &Setup::default()).unwrap();
+    let all = simulate(&reads(at), &Setup::default(), None).unwrap();
     let slow = of(&all, "all-slow", true).whole.slow_seconds;
     let engine = of(&all, "engine", true).whole.slow_seconds;
     assert!(engine <= 1.05 * slow, "{engine} of {slow}");
@@ -125,7 +128,7 @@ fn the_engine_never_costs_much_more_than_doing_nothing() {
             };
             let field = Field::new(&trace, &setup).unwrap();
             let (slow, _) = field.run("all-slow", Kind::Static, Still::all_on(SLOW));
-            let (engine, driver) = field.run_engine(&setup);
+            let (engine, driver) = field.run_engine(&setup, None);
             assert_eq!(driver.latched(), None);
             let mut engine = engine.outcome;
             engine.compare(&slow.outcome);
@@ -170,7 +173,7 @@ fn what_takes_turns_is_on_the_fast_tier_before_its_turn() {
         one.outcome.compare(&slow.outcome);
         (one.outcome.second_half, one.name)
     };
-    let (engine, driver) = field.run_engine(&setup);
+    let (engine, driver) = field.run_engine(&setup, None);
     assert_eq!(driver.latched(), None);
     let (engine, _) = second_half(engine);
     let rivals = field.rivals().into_iter().map(|(name, _, chooser)| {
