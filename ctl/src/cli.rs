@@ -69,6 +69,9 @@ pub(crate) enum Verb {
     Plan(verbs::plan::Plan),
     /// Why a region is where it is, what is expected of it, and what came of a move
     Explain(verbs::explain::Explain),
+    /// The models by which a volume's network forecasts
+    #[command(subcommand)]
+    Model(verbs::model::Verb),
     /// Move part of a volume by hand
     Move(verbs::move_by_hand::MoveByHand),
     /// Moves under way, pending and past

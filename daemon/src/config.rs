@@ -23,7 +23,7 @@ use tier_core::policy::{self, PolicyConfig};
 pub use self::error::ConfigError;
 use self::error::{OutOfRange, invalid_range, invalid_syntax};
 pub use self::scan::DeviceScan;
-pub use self::sections::{DaemonConfig, Intervals, ProbeConfig, RecordConfig};
+pub use self::sections::{DaemonConfig, ForecastConfig, Intervals, ProbeConfig, RecordConfig};
 
 /// Where the configuration is looked for when the command line names no file.
 pub const DEFAULT_PATH: &str = "/etc/tierd/tierd.toml";
@@ -40,6 +40,8 @@ pub struct Config {
     pub intervals: Intervals,
     /// What the engine does of itself. Its times are in seconds, before the scale of `intervals`.
     pub policy: PolicyConfig,
+    /// The network that forecasts.
+    pub forecast: ForecastConfig,
     /// Recording what happened, to replay it.
     pub record: RecordConfig,
 }
@@ -103,6 +105,7 @@ impl Config {
                 OutOfRange::new(format!("policy.{key}"), value.to_string(), bounds)
             },
         )?;
+        self.forecast.check()?;
         self.record.check()
     }
 }

@@ -24,6 +24,7 @@ pub mod volume;
 
 // What is measured, and what is shown.
 pub mod monitor;
+mod model;
 pub mod dmstats;
 pub mod metrics;
 pub mod api;

@@ -117,10 +117,15 @@ impl<'inside> Setting<'inside> {
         self
     }
 
-    /// Path of the configuration file, written.
+    /// Path of the configuration file, written. Where it says nothing of the network, there is
+    /// none: its models would lie in the folder of the host.
     fn config_file(&self) -> PathBuf {
         let path = PathBuf::from(format!("{}.toml", self.run.display()));
-        std::fs::write(&path, &self.config).expect("configuration");
+        let mut config = self.config.clone();
+        if !config.contains("[forecast]") {
+            config += "\n[forecast]\nnetwork = false\n";
+        }
+        std::fs::write(&path, config).expect("configuration");
         path
     }
 

@@ -9,6 +9,7 @@ pub(crate) mod health;
 pub(crate) mod heat;
 pub(crate) mod man;
 pub(crate) mod member;
+pub(crate) mod model;
 pub(crate) mod move_by_hand;
 pub(crate) mod moves;
 pub(crate) mod pause;
@@ -46,6 +47,7 @@ pub(crate) fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
             Verb::Heat(verb) => verb.run(&client, printer).await,
             Verb::Plan(verb) => verb.run(&client, printer).await,
             Verb::Explain(verb) => verb.run(&client, printer).await,
+            Verb::Model(verb) => verb.run(&client, printer).await,
             Verb::Move(verb) => verb.run(&client, printer).await,
             Verb::Moves(verb) => verb.run(&client, printer).await,
             Verb::Cancel(verb) => verb.run(&client, printer).await,

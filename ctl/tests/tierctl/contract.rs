@@ -110,6 +110,10 @@ online! {
     heat: ["heat"] [], bad ["--rows", "many"] "many";
     plan: ["plan"] [], bad ["a/b"] "a/b";
     explain: ["explain"] ["--region", "51200"], bad ["--region", "x"] "x";
+    model_list: ["model", "list"] [], bad ["a/b"] "a/b";
+    model_show: ["model", "show"] [], bad ["first"] "first";
+    model_retrain: ["model", "retrain"] [], bad ["a/b"] "a/b";
+    model_rollback: ["model", "rollback"] [], bad ["first"] "first";
     move_by_hand: ["move"] ["--all", "--to", "nvme"], bad ["--regions", "9-1", "--to", "nvme"] "9-1";
     moves: ["moves"] ["--history"], bad ["--history=0"] "0";
     cancel: ["cancel"] ["18"], bad ["eighteen"] "eighteen";
@@ -192,6 +196,7 @@ fn every_verb_has_its_contract_tested() {
         "heat",
         "plan",
         "explain",
+        "model",
         "move",
         "moves",
         "cancel",

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 use tier_wire::{
     CancelMove, CreateVolume, DestroyVolume, ErrorBody, ErrorKind, MoveRequest, Overwrite, Pause,
-    StartVolume, StopVolume, VolumeList, samples,
+    Retrain, Rollback, StartVolume, StopVolume, VolumeList, samples,
 };
 
 /// How the fake is to be.
@@ -153,6 +153,13 @@ fn answer(method: &str, target: &str, body: &str, mood: &Mood, looks: usize) -> 
         }
         ("GET", "/v1/volumes/data/explain") if target.ends_with("?region=51200") => {
             Ok(json(&samples::explanation()))
+        }
+        ("GET", "/v1/volumes/data/models") => Ok(json(&samples::models())),
+        ("POST", "/v1/volumes/data/models/retrain") => {
+            read::<Retrain>(body).map(|Retrain {}| json(&samples::models()))
+        }
+        ("POST", "/v1/volumes/data/models/rollback") => {
+            read::<Rollback>(body).map(|_| json(&samples::models()))
         }
         ("GET", "/v1/volumes/data/moves") => Ok(json(&moves(mood, looks))),
         ("POST", "/v1/volumes/data/start") => {

@@ -50,6 +50,11 @@ golden! {
     plan: ["plan"];
     explain_region: ["explain", "--region", "51200"];
     explain_move: ["explain", "--move", "17"];
+    model_list: ["model", "list"];
+    model_show: ["model", "show"];
+    model_show_base: ["model", "show", "0"];
+    model_retrain: ["model", "retrain"];
+    model_rollback: ["model", "rollback"];
     moves: ["moves", "--history"];
     move_by_hand: ["move", "--regions", "0-63", "--to", "nvme"];
     move_dry_run: ["move", "--regions", "0-63", "--to", "nvme", "--dry-run"];

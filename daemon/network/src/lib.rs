@@ -5,6 +5,7 @@
 //! nothing of networks. What trains one is a process of its own (`daemon/learn`).
 
 pub mod contract;
+pub mod example;
 mod runtime;
 
 pub use runtime::{LIBRARIES, Network, NetworkError, Runtime};

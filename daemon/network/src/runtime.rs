@@ -148,6 +148,12 @@ impl Network {
         })
     }
 
+    /// What the model says of itself under this name.
+    #[must_use]
+    pub fn fact(&self, name: &str) -> Option<String> {
+        self.session.metadata().ok()?.custom(name)
+    }
+
     /// Touches of each group until each horizon, from its history.
     pub fn forecast<'a>(
         &mut self,

@@ -5,8 +5,9 @@
 
 use tier_wire::{
     CancelMove, CreateVolume, DestroyVolume, ErrorBody, ExplainQuery, Explanation, Health, HeatMap,
-    HeatQuery, MemberList, Move, MoveAccepted, MoveList, MoveRequest, MovesQuery, PauseState, Plan,
-    StartVolume, Status, StopVolume, Volume, VolumeChange, VolumeList, VolumeName,
+    HeatQuery, MemberList, ModelList, Move, MoveAccepted, MoveList, MoveRequest, MovesQuery,
+    PauseState, Plan, Rollback, StartVolume, Status, StopVolume, Volume, VolumeChange, VolumeList,
+    VolumeName,
 };
 
 /// What a request comes to.
@@ -75,6 +76,19 @@ pub trait Control: Send + Sync + 'static {
         name: VolumeName,
         query: ExplainQuery,
     ) -> impl Future<Output = Answer<Explanation>> + Send;
+
+    /// The models by which a volume's network forecasts.
+    fn models(&self, name: VolumeName) -> impl Future<Output = Answer<ModelList>> + Send;
+
+    /// Has a new model trained. Answered as soon as that has begun.
+    fn retrain(&self, name: VolumeName) -> impl Future<Output = Answer<ModelList>> + Send;
+
+    /// Takes another model into use.
+    fn roll_back(
+        &self,
+        name: VolumeName,
+        request: Rollback,
+    ) -> impl Future<Output = Answer<ModelList>> + Send;
 
     /// Begins moves by hand. Answered as soon as they are begun or pending.
     fn begin_moves(

@@ -15,7 +15,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use tier_wire::{
     CancelMove, CreateVolume, DestroyVolume, ErrorBody, ErrorKind, ExplainQuery, HeatQuery,
-    MoveRange, MoveRequest, MovesQuery, Pause, StartVolume, StopVolume, VolumeName, route,
+    MoveRange, MoveRequest, MovesQuery, Pause, Retrain, Rollback, StartVolume, StopVolume,
+    VolumeName, route,
 };
 use tokio::sync::Semaphore;
 
@@ -84,6 +85,9 @@ pub fn router<C: Control>(
         .route(route::HEAT, get(heat::<C>))
         .route(route::PLAN, get(plan::<C>))
         .route(route::EXPLAIN, get(explain::<C>))
+        .route(route::MODELS, get(models::<C>))
+        .route(route::RETRAIN, post(retrain::<C>))
+        .route(route::ROLLBACK, post(roll_back::<C>))
         .route(route::MOVES, get(moves::<C>).post(begin_moves::<C>))
         .route(route::CANCEL, post(cancel::<C>))
         .route(route::PAUSE, post(pause::<C>))
@@ -285,6 +289,35 @@ async fn explain<C: Control>(
     }
     shared
         .look(|control| async move { control.explain(name, query).await })
+        .await
+}
+
+async fn models<C: Control>(
+    State(shared): State<Shared<C>>,
+    InPath(name): InPath<VolumeName>,
+) -> Response {
+    shared
+        .look(|control| async move { control.models(name).await })
+        .await
+}
+
+async fn retrain<C: Control>(
+    State(shared): State<Shared<C>>,
+    InPath(name): InPath<VolumeName>,
+    InBody(Retrain {}): InBody<Retrain>,
+) -> Response {
+    shared
+        .change(|control| async move { control.retrain(name).await })
+        .await
+}
+
+async fn roll_back<C: Control>(
+    State(shared): State<Shared<C>>,
+    InPath(name): InPath<VolumeName>,
+    InBody(request): InBody<Rollback>,
+) -> Response {
+    shared
+        .change(|control| async move { control.roll_back(name, request).await })
         .await
 }
 

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tier_wire::{
     CancelMove, CreateVolume, DestroyVolume, ErrorBody, ErrorKind, ExplainQuery, Explanation,
-    Health, HeatMap, HeatQuery, MemberList, Move, MoveAccepted, MoveList, MoveRange, MoveRequest,
-    MovesQuery, PauseState, Plan, StartVolume, Status, StopVolume, Volume, VolumeChange,
-    VolumeList, VolumeName, samples,
+    Health, HeatMap, HeatQuery, MemberList, ModelList, Move, MoveAccepted, MoveList, MoveRange,
+    MoveRequest, MovesQuery, PauseState, Plan, Rollback, StartVolume, Status, StopVolume, Volume,
+    VolumeChange, VolumeList, VolumeName, samples,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -102,6 +102,21 @@ impl Control for Fake {
             samples::explanation()
         };
         known(&name, explained)
+    }
+    async fn models(&self, name: VolumeName) -> Answer<ModelList> {
+        known(&name, samples::models())
+    }
+    async fn retrain(&self, name: VolumeName) -> Answer<ModelList> {
+        let mut list = samples::models();
+        list.training.runs = true;
+        known(&name, list)
+    }
+    async fn roll_back(&self, name: VolumeName, request: Rollback) -> Answer<ModelList> {
+        let mut list = samples::models();
+        for model in &mut list.models {
+            model.is_current = Some(model.number) == request.to;
+        }
+        known(&name, list)
     }
     async fn begin_moves(&self, name: VolumeName, request: MoveRequest) -> Answer<MoveAccepted> {
         assert!(!matches!(
@@ -241,6 +256,7 @@ async fn every_look_answers_in_the_wires_words() {
             "/v1/volumes/data/explain?move=17",
             json!(samples::explained_move()),
         ),
+        ("/v1/volumes/data/models", json!(samples::models())),
         ("/v1/volumes/data/moves?history=2", json!(samples::moves())),
     ];
     for (target, expected) in of_data {
@@ -278,6 +294,17 @@ async fn every_change_is_passed_on_as_asked() {
         .ask("POST", "/v1/volumes/data/moves/77/cancel", "")
         .await;
     assert_eq!((status, &taken_back["id"]), (200, &json!(77)));
+    let (status, list) = server
+        .ask("POST", "/v1/volumes/data/models/retrain", "")
+        .await;
+    assert_eq!((status, &list["training"]["runs"]), (200, &json!(true)));
+    let target = "/v1/volumes/data/models/rollback";
+    let (status, list) = server.post(target, &json!({"to": 2})).await;
+    assert_eq!(
+        (status, &list["models"][2]["is_current"]),
+        (200, &json!(true))
+    );
+    assert_eq!(server.post(target, &json!({"too": 2})).await.0, 400);
     let paused = server.ask("POST", "/v1/volumes/data/pause", "").await;
     assert_eq!(paused, (200, json!({"volume": "data", "paused": true})));
     let resumed = server.ask("POST", "/v1/volumes/data/resume", "{}").await;

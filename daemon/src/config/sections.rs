@@ -58,6 +58,27 @@ pub struct Intervals {
     pub scale: f64,
 }
 
+/// `[forecast]`: the network that forecasts, and how it is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ForecastConfig {
+    /// Whether to ask a network what will be used. It takes ONNX Runtime; without it the other
+    /// experts go on.
+    pub network: bool,
+    /// ONNX Runtime's library; looked for unless named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub library: Option<PathBuf>,
+    /// Folder for models and for examples to train with, one folder in it for each volume. It may
+    /// lie on a volume of this daemon, but what is written there is counted as demand.
+    pub state: PathBuf,
+    /// The program that trains; `tierd-learn` beside this one unless named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trainer: Option<PathBuf>,
+    /// Between two trainings; 0 for none but those that are asked for.
+    #[serde(with = "human::duration")]
+    pub retrain: Duration,
+}
+
 /// `[record]`: recording what happened.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -85,6 +106,18 @@ impl Default for ProbeConfig {
             enabled: true,
             memory: Bytes(64 << 20),
             latency_one_in: 64,
+        }
+    }
+}
+
+impl Default for ForecastConfig {
+    fn default() -> Self {
+        Self {
+            network: true,
+            library: None,
+            state: PathBuf::from("/var/lib/tierd"),
+            trainer: None,
+            retrain: Duration::from_hours(24),
         }
     }
 }
@@ -168,6 +201,35 @@ impl ProbeConfig {
     }
 }
 
+impl ForecastConfig {
+    /// The program that trains.
+    #[must_use]
+    pub fn trainer(&self) -> PathBuf {
+        self.trainer.clone().unwrap_or_else(|| {
+            let own = std::env::current_exe();
+            let beside = own.map(|own| own.with_file_name("tierd-learn"));
+            beside.unwrap_or_else(|_| PathBuf::from("tierd-learn"))
+        })
+    }
+
+    pub(super) fn check(&self) -> Result<(), OutOfRange> {
+        absolute("forecast.state", &self.state)?;
+        let named = [
+            ("forecast.library", &self.library),
+            ("forecast.trainer", &self.trainer),
+        ];
+        for (key, path) in named {
+            path.as_deref().map_or(Ok(()), |path| absolute(key, path))?;
+        }
+        if self.retrain.is_zero() || (RETRAIN_MIN..=RETRAIN_MAX).contains(&self.retrain) {
+            return Ok(());
+        }
+        let value = humantime::format_duration(self.retrain).to_string();
+        let range = "0s, or between 1m and 1 year";
+        Err(OutOfRange::new("forecast.retrain", value, range))
+    }
+}
+
 impl RecordConfig {
     pub(super) fn check(&self) -> Result<(), OutOfRange> {
         self.events
@@ -175,6 +237,11 @@ impl RecordConfig {
             .map_or(Ok(()), |path| absolute("record.events", path))
     }
 }
+
+/// Shortest time between two trainings: each takes about as long.
+const RETRAIN_MIN: Duration = Duration::from_mins(1);
+/// Longest.
+const RETRAIN_MAX: Duration = Duration::from_hours(366 * 24);
 
 /// Shortest interval: below this the daemon would do nothing else.
 pub(super) const INTERVAL_MIN: Duration = Duration::from_millis(1);

@@ -5,13 +5,13 @@ use tier_core::event::{Event, Target};
 use tier_core::units::{MemberIndex, MoveId, VolumeRegion};
 use tier_wire::{
     CancelMove, CreateVolume, DestroyVolume, ErrorBody, ErrorKind, ExplainQuery, Explanation,
-    Health, HeatMap, HeatQuery, MemberList, Move, MoveAccepted, MoveList, MoveRange, MoveRequest,
-    MoveTarget, MovesQuery, PauseState, Plan, StartVolume, Status, StopVolume, Volume,
-    VolumeChange, VolumeList, VolumeName,
+    Health, HeatMap, HeatQuery, MemberList, ModelList, Move, MoveAccepted, MoveList, MoveRange,
+    MoveRequest, MoveTarget, MovesQuery, PauseState, Plan, Rollback, StartVolume, Status,
+    StopVolume, Volume, VolumeChange, VolumeList, VolumeName,
 };
 
 use super::Manager;
-use super::error::{internal, no_volume, not_running};
+use super::error::{internal, no_volume, not_running, of_model};
 use super::life::running;
 use crate::api::control::{Answer, Control};
 use crate::volume::handle::Asker;
@@ -140,6 +140,28 @@ impl Control for Manager {
     async fn explain(&self, name: VolumeName, query: ExplainQuery) -> Answer<Explanation> {
         let asker = self.served(&name).await?;
         look(&asker, move |runtime| view::explain(runtime, name, query)).await?
+    }
+
+    async fn models(&self, name: VolumeName) -> Answer<ModelList> {
+        let asker = self.served(&name).await?;
+        let (models, engine) = look(&asker, view::network).await?;
+        let view = models.view().await.map_err(|error| of_model(&error))?;
+        Ok(view::models(name, view, &engine))
+    }
+
+    async fn retrain(&self, name: VolumeName) -> Answer<ModelList> {
+        let asker = self.served(&name).await?;
+        let (models, _) = look(&asker, view::network).await?;
+        models.train().await.map_err(|error| of_model(&error))?;
+        Control::models(self, name).await
+    }
+
+    async fn roll_back(&self, name: VolumeName, request: Rollback) -> Answer<ModelList> {
+        let asker = self.served(&name).await?;
+        let (models, _) = look(&asker, view::network).await?;
+        let done = models.roll_back(request.to).await;
+        done.map_err(|error| of_model(&error))?;
+        Control::models(self, name).await
     }
 
     async fn begin_moves(&self, name: VolumeName, request: MoveRequest) -> Answer<MoveAccepted> {

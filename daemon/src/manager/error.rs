@@ -5,6 +5,7 @@ use tier_sys::block::BlockError;
 use tier_wire::{ErrorBody, ErrorKind};
 
 use crate::backend::BackendError;
+use crate::model::{ModelError, RegistryError};
 use crate::volume::assemble::AssembleError;
 
 /// An error with all its causes in one line.
@@ -71,6 +72,24 @@ pub(super) fn of_backend(error: &BackendError) -> ErrorBody {
         _ => ErrorKind::Io,
     };
     ErrorBody::new(kind, chain(error)).with_errno(error.errno())
+}
+
+/// What a failure about models is for a client.
+pub(super) fn of_model(error: &ModelError) -> ErrorBody {
+    let kind = match error {
+        ModelError::Registry(RegistryError::NoSuchModel { .. }) => ErrorKind::NotFound,
+        ModelError::Registry(RegistryError::NothingOlder { .. }) => ErrorKind::Invalid,
+        ModelError::Registry(RegistryError::Io { .. }) => ErrorKind::Io,
+        ModelError::Registry(RegistryError::Index { .. }) => ErrorKind::Damaged,
+        ModelError::Training => ErrorKind::Busy,
+        ModelError::Off
+        | ModelError::Network(_)
+        | ModelError::TooFew { .. }
+        | ModelError::Program { .. }
+        | ModelError::Registry(RegistryError::Unusable(_)) => ErrorKind::Unavailable,
+        ModelError::Died => ErrorKind::Internal,
+    };
+    ErrorBody::new(kind, chain(error))
 }
 
 /// What a failure of a device is for a client.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tier_core::command::{Command, MoveReport, Reply};
 use tier_core::engine::Engine;
 use tier_core::event::{Event, Samples};
+use tier_core::forecast::GroupHistory;
 use tier_core::units::{MoveId, Now, RegionSize, RequestId};
 use tier_core::volume::Member;
 use tokio::sync::{mpsc, oneshot};
@@ -26,6 +27,7 @@ use super::recorder::Recorder;
 use super::sampler::{Counts, Sampler};
 use super::watch::KernelWatch;
 use crate::metrics::{CommitOutcome, VolumeMetrics};
+use crate::model::Models;
 use crate::monitor::Monitor;
 use crate::monitor::load::{ProbeLatency, WatchedMember};
 
@@ -70,7 +72,9 @@ pub(crate) struct Parts {
     pub(crate) metadata: MetadataThread,
     /// The thread that flushes targets.
     pub(crate) flusher: Flusher,
-    /// What the metadata and flush threads tell.
+    /// The thread of the network.
+    pub(crate) models: Models,
+    /// What the metadata, flush and network threads tell.
     pub(crate) events: mpsc::UnboundedReceiver<Event>,
     /// Tells when a move's device has something to say.
     pub(crate) watch: KernelWatch,
@@ -267,6 +271,9 @@ impl Runtime {
                 self.parts.sampler.set_threshold(touches);
                 return;
             }
+            Command::Forecast { window, groups } => return self.forecast(window, groups),
+            Command::Learn(examples) => return self.parts.models.learn(examples),
+            Command::Retrain(drifted) => return self.parts.models.drifted(drifted),
             Command::Report(report) => return self.report(&report),
             Command::Reply { request, reply } => return self.reply(request, reply),
             Command::Warn(text) => {
@@ -279,6 +286,14 @@ impl Runtime {
             self.problems
                 .note("a worker thread has died; restart tierd".to_owned());
             tracing::error!("a worker thread has died; nothing more can be moved until a restart");
+        }
+    }
+
+    /// A network that does not answer leaves the other experts to it.
+    fn forecast(&mut self, window: u64, groups: Vec<GroupHistory>) {
+        if !self.parts.models.forecast(window, groups) {
+            tracing::error!("the thread of the network has died; forecasts go without it");
+            self.step(Event::Forecaster { ready: false });
         }
     }
 

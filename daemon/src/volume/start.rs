@@ -23,6 +23,7 @@ use crate::backend::dm::events::DmEvents;
 use crate::backend::dm::flush;
 use crate::config::{Config, Intervals};
 use crate::metrics::VolumeMetrics;
+use crate::model::Models;
 use crate::monitor::load::WatchedMember;
 
 /// Questions that may wait for the loop.
@@ -66,6 +67,7 @@ pub(crate) fn serve(assembled: Assembled, config: &Config) -> Result<VolumeHandl
         .map(|member| (member.index, member.number))
         .collect();
 
+    let folder = config.forecast.state.join(store.facts().volume.to_string());
     let info = Arc::new(Info {
         name: name.parse()?,
         facts: store.facts().clone(),
@@ -102,6 +104,7 @@ pub(crate) fn serve(assembled: Assembled, config: &Config) -> Result<VolumeHandl
         kernel: KernelThread::start(Box::new(backend), tell, &name)?,
         told,
         metadata: MetadataThread::start(store, send.clone(), &name)?,
+        models: Models::start(&config.forecast, folder, send.clone(), &name)?,
         flusher: Flusher::start(flushed, send, &name)?,
         events,
         watch,

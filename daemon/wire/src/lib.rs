@@ -10,6 +10,7 @@
 pub mod error;
 pub mod explain;
 pub mod heat;
+pub mod models;
 pub mod moves;
 pub mod name;
 pub mod route;
@@ -24,6 +25,7 @@ mod tests;
 pub use error::{ErrorBody, ErrorKind};
 pub use explain::{Came, ExpertView, ExplainQuery, Explanation, Offer, Verdict};
 pub use heat::{ClassShare, HeatBucket, HeatMap, HeatQuery};
+pub use models::{Model, ModelList, Network, Retrain, Rollback, Training, TrainingEnd};
 pub use moves::{
     CancelMove, Cause, Move, MoveAccepted, MoveList, MoveRange, MoveRequest, MoveTarget,
     MovesQuery, Pause, PauseState, Place, Plan, PlannedMove, Reason, Stage,

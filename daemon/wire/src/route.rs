@@ -26,6 +26,12 @@ pub const HEAT: &str = "/v1/volumes/{name}/heat";
 pub const PLAN: &str = "/v1/volumes/{name}/plan";
 /// `GET` with [`crate::ExplainQuery`]: [`crate::Explanation`].
 pub const EXPLAIN: &str = "/v1/volumes/{name}/explain";
+/// `GET`: [`crate::ModelList`].
+pub const MODELS: &str = "/v1/volumes/{name}/models";
+/// `POST` [`crate::Retrain`]: [`crate::ModelList`].
+pub const RETRAIN: &str = "/v1/volumes/{name}/models/retrain";
+/// `POST` [`crate::Rollback`]: [`crate::ModelList`].
+pub const ROLLBACK: &str = "/v1/volumes/{name}/models/rollback";
 /// `GET` with [`crate::MovesQuery`]: [`crate::MoveList`]. `POST` [`crate::MoveRequest`]:
 /// [`crate::MoveAccepted`].
 pub const MOVES: &str = "/v1/volumes/{name}/moves";

@@ -12,9 +12,10 @@
 use crate::{
     Budget, Came, Cause, Class, ClassShare, Expert, ExpertView, Explanation, Foreground, Health,
     HeatBucket, HeatMap, HoldStatistics, InsuranceAccount, Member, MemberList, MemberLoad,
-    MemberState, Move, MoveAccepted, MoveCounts, MoveList, Offer, PauseState, Place, Plan,
-    PlannedMove, ProbeStatus, Profile, Reason, Replicas, Stage, Status, TierStatus, Verdict,
-    Volume, VolumeChange, VolumeList, VolumeName, VolumeRunState,
+    MemberState, Model, ModelList, Move, MoveAccepted, MoveCounts, MoveList, Network, Offer,
+    PauseState, Place, Plan, PlannedMove, ProbeStatus, Profile, Reason, Replicas, Stage, Status,
+    TierStatus, Training, TrainingEnd, Verdict, Volume, VolumeChange, VolumeList, VolumeName,
+    VolumeRunState,
 };
 
 const MIB: u64 = 1 << 20;
@@ -419,5 +420,56 @@ pub fn explained_move() -> Explanation {
             seconds: 55.0,
         }),
         ..explanation()
+    }
+}
+
+/// Three models, of which the newest was taken back.
+#[must_use]
+pub fn models() -> ModelList {
+    let trained = |number: u32, is_current: bool, age_seconds: f64, loss: [f64; 4]| Model {
+        number,
+        is_current,
+        from: Some(number - 1),
+        age_seconds: Some(age_seconds),
+        judged_by: Some(2_304),
+        loss: loss.to_vec(),
+        loss_before: vec![0.62, 1.4, 3.9, 9.2],
+        loss_naive: vec![0.81, 2.26, 8.0, 42.2],
+    };
+    let base = Model {
+        number: 0,
+        is_current: false,
+        from: None,
+        age_seconds: None,
+        judged_by: None,
+        loss: vec![0.57, 1.86, 6.6, 17.8],
+        loss_before: Vec::new(),
+        loss_naive: vec![0.81, 2.26, 8.0, 42.2],
+    };
+    ModelList {
+        volume: name(),
+        network: Network {
+            runs: true,
+            library: Some("/usr/local/lib/libonnxruntime.so".into()),
+            problem: None,
+            is_believed: true,
+            error: Some(0.41),
+            naive_error: Some(0.63),
+        },
+        models: vec![
+            base,
+            trained(1, true, 93_600.0, [0.5, 1.1, 3.1, 7.7]),
+            trained(2, false, 7_200.0, [0.49, 1.2, 3.0, 7.5]),
+        ],
+        examples: 11_520,
+        training: Training {
+            runs: false,
+            next_seconds: Some(79_200.0),
+            last: Some(TrainingEnd {
+                ended_seconds_ago: 7_200.0,
+                made: Some(2),
+                text: "model 2 is better".into(),
+            }),
+        },
     }
 }

@@ -69,9 +69,11 @@ impl Settings {
             .collect();
         let config = format!(
             "[daemon]\nsocket = \"{run}/tierd.sock\"\n\
-             [daemon.scan]\ninclude = [{}]\n[intervals]\nscale = {}\n{more}",
+             [daemon.scan]\ninclude = [{}]\n[intervals]\nscale = {}\n\
+             [forecast]\nstate = \"{}\"\n{more}",
             members.join(", "),
-            self.scale
+            self.scale,
+            self.folder.join("state").display(),
         );
         Setting::in_folders(&self.folder, &self.run, self.programs.clone()).config(&config)
     }

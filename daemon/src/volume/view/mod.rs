@@ -1,6 +1,7 @@
 //! What people see of a volume, in the words of the wire. Changes nothing.
 
 mod explain;
+mod models;
 mod moves;
 mod status;
 
@@ -19,6 +20,7 @@ use super::runtime::Runtime;
 use crate::member::Facts;
 
 pub(crate) use self::explain::explain;
+pub(crate) use self::models::{models, network};
 pub(crate) use self::moves::{moves, one_move, plan, would_move};
 pub(crate) use self::status::{heat, status};
 

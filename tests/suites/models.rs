@@ -1,0 +1,194 @@
+//! The network of a volume, as its user sees it: run by ONNX Runtime, trained anew by
+//! `tierd-learn` with local examples, taken back; and a machine without the library.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by it")]
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use tier_network::Runtime;
+use tier_network::contract::{HORIZON_SECONDS, STEPS, WINDOW_TIMES, WINDOWS, code};
+use tier_network::example::{Example, header};
+use tier_tests::disk::{Disk, RunningDisk};
+use tier_tests::guest::{Guest, Inside};
+use tier_tests::io::wait_until;
+use tier_tests::skip;
+use tier_tests::test_name;
+use tier_tests::tierd::{Daemon, Programs, Setting};
+
+const TIERD: &str = env!("CARGO_BIN_EXE_tierd_under_test");
+const MIB: u64 = 1 << 20;
+/// The finest window.
+const WINDOW_SECONDS: u64 = 60;
+/// Groups that are used for four windows out of sixteen, and far more then than the naive forecast
+/// would have it.
+const PERIOD_WINDOWS: u64 = 16;
+const BUSY_WINDOWS: u64 = 4;
+const TOUCHES_A_WINDOW: f64 = 400.0;
+const EXAMPLES: u64 = 3_000;
+/// For what takes no time.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// A training of that many, on one emulated processor.
+const TRAINED_WITHIN: Duration = Duration::from_mins(4);
+
+/// A daemon that moves nothing, with more of its configuration.
+fn setting<'inside>(guest: &'inside Inside, forecast: &str) -> Setting<'inside> {
+    let config = format!(
+        "[daemon]\nsocket = \"/run/tierd/tierd.sock\"\n\
+         [daemon.scan]\ninclude = [\"/dev/nbd*\"]\n[policy]\nenabled = false\n\
+         [forecast]\nstate = \"{}\"\n{forecast}",
+        guest.file("state").display()
+    );
+    Setting::new(guest, Programs::beside(TIERD)).config(&config)
+}
+
+fn create(guest: &Inside, daemon: &Daemon) -> [RunningDisk; 2] {
+    let disks = ["fast", "slow"].map(|name| Disk::new(guest.file(name), 48 * MIB).start());
+    let [fast, slow] = &disks;
+    daemon.create("v", &[("nvme", fast.path()), ("hdd", slow.path())]);
+    disks
+}
+
+fn models(daemon: &Daemon) -> Value {
+    daemon.json(&["model", "list", "v"])
+}
+
+fn in_use(list: &Value) -> u64 {
+    let all = list["models"].as_array().unwrap();
+    let mut current = all.iter().filter(|one| one["is_current"] == true);
+    let number = current.next().unwrap()["number"].as_u64().unwrap();
+    assert!(current.next().is_none(), "{list}");
+    number
+}
+
+/// Touches in a number of windows from one on, of a group that is ahead of others by `phase`.
+fn touches_from(window: u64, windows: u64, phase: u64) -> f64 {
+    let is_busy = |window: &u64| (window + phase) % PERIOD_WINDOWS < BUSY_WINDOWS;
+    let busy = (window..window + windows).filter(is_busy).count();
+    f64::from(u32::try_from(busy).unwrap()) * TOUCHES_A_WINDOW
+}
+
+/// What such a group would have left as an example.
+fn example(window: u64, phase: u64) -> Example {
+    let mut codes = [0; STEPS];
+    for (codes, times) in codes.chunks_exact_mut(WINDOWS).zip(WINDOW_TIMES) {
+        let times = u64::from(times);
+        let ended = window / times;
+        for (back, own) in (1..).zip(codes.iter_mut().rev()) {
+            *own = code(touches_from((ended - back) * times, times, phase));
+        }
+    }
+    let came = |seconds: u32| touches_from(window, u64::from(seconds) / WINDOW_SECONDS, phase);
+    #[allow(clippy::cast_possible_truncation, reason = "some thousand")]
+    let touches = HORIZON_SECONDS.map(|seconds| came(seconds) as f32);
+    Example {
+        at_seconds: 1_800_000_000 + window * WINDOW_SECONDS,
+        codes,
+        touches,
+    }
+}
+
+/// Puts local history where the daemon would have put it.
+fn write_history(state: &Path) {
+    let volumes: Vec<PathBuf> = std::fs::read_dir(state)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    let [volume] = &volumes[..] else {
+        panic!("{volumes:?}")
+    };
+    let examples = (0..EXAMPLES).map(|at| example(10_000 + at, at * 7));
+    let bytes: Vec<u8> = header()
+        .into_iter()
+        .chain(examples.flat_map(|one| one.to_bytes()))
+        .collect();
+    std::fs::write(volume.join("examples"), bytes).unwrap();
+}
+
+#[test]
+fn a_model_is_trained_on_local_history_used_kept_and_taken_back() {
+    if Runtime::load(None).is_err() {
+        skip::record(&test_name!(), "no ONNX Runtime (tests/setup)");
+        return;
+    }
+    Guest::uml(test_name!())
+        .deadline(Duration::from_mins(8))
+        .phase(|guest| {
+            let setting = setting(guest, "retrain = \"0s\"\n");
+            let daemon = setting.run();
+            let _disks = create(guest, &daemon);
+            wait_until("the network runs", PATIENCE, || {
+                models(&daemon)["network"]["runs"] == true
+            });
+            assert_eq!(in_use(&models(&daemon)), 0);
+            let why = daemon.ctl(&["model", "retrain", "v"]).unwrap_err();
+            assert!(why.contains("0 examples are kept"), "{why}");
+            daemon.kill();
+            write_history(&guest.file("state"));
+
+            let daemon = setting.run();
+            assert_eq!(models(&daemon)["examples"], EXAMPLES);
+            daemon.must(&["model", "retrain", "v"]);
+            let why = daemon.ctl(&["model", "retrain", "v"]).unwrap_err();
+            assert!(why.contains("under way"), "{why}");
+            wait_until("the training has ended", TRAINED_WITHIN, || {
+                models(&daemon)["training"]["last"].is_object()
+            });
+            let list = models(&daemon);
+            println!("{}", daemon.must(&["model", "list", "v"]));
+            assert_eq!(list["training"]["last"]["made"], 1, "{list}");
+            assert_eq!(in_use(&list), 1);
+            let trained = &list["models"][1];
+            for horizon in 0..HORIZON_SECONDS.len() {
+                let [new, old] = ["loss", "loss_before"].map(|which| &trained[which][horizon]);
+                assert!(new.as_f64() < old.as_f64(), "{trained}");
+            }
+
+            // It is there after the daemon's death, and the base model when it is taken back.
+            daemon.kill();
+            let daemon = setting.run();
+            wait_until("the network runs", PATIENCE, || {
+                models(&daemon)["network"]["runs"] == true
+            });
+            assert_eq!(in_use(&models(&daemon)), 1);
+            daemon.must(&["model", "rollback", "--volume", "v"]);
+            assert_eq!(in_use(&models(&daemon)), 0);
+            let why = daemon
+                .ctl(&["model", "rollback", "--volume", "v"])
+                .unwrap_err();
+            assert!(why.contains("nothing older"), "{why}");
+            let why = daemon
+                .ctl(&["model", "rollback", "7", "--volume", "v"])
+                .unwrap_err();
+            assert!(why.contains("no model 7"), "{why}");
+            daemon.must(&["model", "rollback", "1", "--volume", "v"]);
+            assert_eq!(in_use(&models(&daemon)), 1);
+            let shown = daemon.must(&["model", "show", "--volume", "v"]);
+            assert!(shown.contains("It is in use"), "{shown}");
+        })
+        .run();
+}
+
+#[test]
+fn without_the_library_all_else_works_and_says_so() {
+    Guest::uml(test_name!())
+        .phase(|guest| {
+            let missing = setting(guest, "library = \"/no/such/libonnxruntime.so\"\n");
+            let daemon = missing.run();
+            let _disks = create(guest, &daemon);
+            wait_until("it is said", PATIENCE, || {
+                models(&daemon)["network"]["problem"].is_string()
+            });
+            let list = models(&daemon);
+            let problem = list["network"]["problem"].as_str().unwrap();
+            assert!(problem.contains("/no/such/libonnxruntime.so"), "{problem}");
+            assert_eq!(list["network"]["runs"], false);
+            daemon.must(&["move", "v", "--regions", "40-41", "--to", "nvme", "--wait"]);
+            assert!(daemon.stop().success());
+
+            let off = setting(guest, "network = false\n").run();
+            let why = off.ctl(&["model", "list", "v"]).unwrap_err();
+            assert!(why.contains("forecast.network is false"), "{why}");
+        })
+        .run();
+}
