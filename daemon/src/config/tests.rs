@@ -210,13 +210,20 @@ fn the_shipped_configuration_parses_and_states_the_defaults_of_the_code() {
     let stated = toml::from_str::<toml::Table>(&uncommented).unwrap();
     let config = parse(&uncommented).unwrap();
     let mut defaults = toml::Table::try_from(Config::default()).unwrap();
-    // Off by default, which TOML has no word for; the file shows an example.
-    assert!(config.record.events.is_some());
-    let record = defaults
-        .get_mut("record")
-        .and_then(toml::Value::as_table_mut)
-        .unwrap();
-    record.insert("events".to_owned(), stated["record"]["events"].clone());
+    // Not named by default, which TOML has no word for; the file shows examples.
+    let unnamed = [
+        ("record", "events"),
+        ("forecast", "library"),
+        ("forecast", "trainer"),
+    ];
+    for (section, key) in unnamed {
+        let table = defaults
+            .get_mut(section)
+            .and_then(toml::Value::as_table_mut)
+            .unwrap();
+        let before = table.insert(key.to_owned(), stated[section][key].clone());
+        assert_eq!(before, None, "{section}.{key} has a default");
+    }
     assert_eq!(toml::Table::try_from(config).unwrap(), defaults);
     assert_eq!(
         keys(&stated, ""),
