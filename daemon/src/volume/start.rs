@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tier_core::engine::Engine;
 use tier_core::event::Event;
+use tier_core::policy::PolicyConfig;
 use tier_core::units::{MemberIndex, Now};
 use tier_sys::block::{Access, BlockDevice, BlockError};
 use tokio::sync::mpsc;
@@ -87,10 +88,7 @@ pub(crate) fn serve(assembled: Assembled, config: &Config) -> Result<VolumeHandl
         region_size: state.region_size,
         members: members.clone(),
     };
-    let mut policy = config.scaled_policy();
-    if policy.extents_max == 0 {
-        policy.extents_max = flush::extents_max();
-    }
+    let policy = policy(config);
     let mut engine = Engine::new(policy.clone());
     super::canary::arm(&mut engine, &mut backend);
     let (tell, told) = mpsc::unbounded_channel();
@@ -123,6 +121,15 @@ pub(crate) fn serve(assembled: Assembled, config: &Config) -> Result<VolumeHandl
     };
     let task = tokio::spawn(runtime.run(first, inbox));
     Ok(VolumeHandle::new(info, asks, task))
+}
+
+/// The engine's parameters, with those that follow the kernel.
+fn policy(config: &Config) -> PolicyConfig {
+    let mut policy = config.scaled_policy();
+    if policy.extents_max == 0 {
+        policy.extents_max = flush::extents_max();
+    }
+    policy
 }
 
 fn pace(config: &Config) -> Pace {
