@@ -117,13 +117,18 @@ impl<'inside> Setting<'inside> {
         self
     }
 
-    /// Path of the configuration file, written. Where it says nothing of the network, there is
-    /// none: its models would lie in the folder of the host.
+    /// Path of the configuration file, written. Where it says nothing of forecasts, there is no
+    /// network, and what is learned does not lie where the host would keep it.
     fn config_file(&self) -> PathBuf {
         let path = PathBuf::from(format!("{}.toml", self.run.display()));
         let mut config = self.config.clone();
         if !config.contains("[forecast]") {
-            config += "\n[forecast]\nnetwork = false\n";
+            let state = self.folder.join("state");
+            let _ = write!(
+                config,
+                "\n[forecast]\nnetwork = false\nstate = \"{}\"\n",
+                state.display()
+            );
         }
         std::fs::write(&path, config).expect("configuration");
         path

@@ -11,7 +11,7 @@ use tier_network::contract::{HORIZON_SECONDS, STEPS, WINDOW_TIMES, WINDOWS, code
 use tier_network::example::{Example, header};
 use tier_tests::disk::{Disk, RunningDisk};
 use tier_tests::guest::{Guest, Inside};
-use tier_tests::io::wait_until;
+use tier_tests::io::{fill, wait_until};
 use tier_tests::skip;
 use tier_tests::test_name;
 use tier_tests::tierd::{Daemon, Programs, Setting};
@@ -189,6 +189,41 @@ fn without_the_library_all_else_works_and_says_so() {
             let off = setting(guest, "network = false\n").run();
             let why = off.ctl(&["model", "list", "v"]).unwrap_err();
             assert!(why.contains("forecast.network is false"), "{why}");
+        })
+        .run();
+}
+
+#[test]
+fn what_was_touched_is_known_after_a_restart() {
+    Guest::uml(test_name!())
+        .phase(|guest| {
+            let setting = setting(guest, "network = false\n");
+            let daemon = setting.run();
+            let _disks = create(guest, &daemon);
+            let touches = |daemon: &Daemon| {
+                let told = daemon.json(&["explain", "v", "--region", "40"]);
+                told["touches_in_all"].as_f64().unwrap()
+            };
+            for block in 0..32 {
+                let offset = 40 * MIB + block * 32_768;
+                fill(Path::new("/dev/tierd/v"), offset, 4_096, 1).unwrap();
+            }
+            wait_until("the writes are counted", PATIENCE, || {
+                touches(&daemon) > 0.0
+            });
+            let before = touches(&daemon);
+            assert!(daemon.stop().success());
+            let daemon = setting.run();
+            let after = touches(&daemon);
+            assert!(
+                (after - before).abs() < 1e-6,
+                "{before} before, {after} after"
+            );
+
+            // A volume is taken down and up: the same.
+            daemon.must(&["volume", "stop", "v"]);
+            daemon.must(&["volume", "start", "v"]);
+            assert!((touches(&daemon) - before).abs() < 1e-6);
         })
         .run();
 }

@@ -9,6 +9,7 @@ mod view;
 use crate::check;
 use crate::command::{Command, Refusal, Reply};
 use crate::event::Event;
+use crate::memory::Memory;
 use crate::migrate::Migrate;
 use crate::policy::{Policy, PolicyConfig};
 use crate::units::{Now, RequestId};
@@ -70,6 +71,12 @@ impl Engine {
         std::mem::take(&mut self.migrate.out)
     }
 
+    /// What was learned of the volume's use, to be given back after a restart.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        self.policy.remember(self.now)
+    }
+
     /// Whether the policy may begin moves.
     fn is_active(&self) -> bool {
         self.started && self.policy.config.enabled && !self.paused && self.migrate.may_begin()
@@ -106,6 +113,12 @@ impl Engine {
             Event::Hot(hot) => self.policy.hot(hot, migrate, now),
             Event::Resources(resources) => {
                 self.policy.resources(&resources, migrate.mirrors(), now);
+            }
+            Event::Remembered(memory) => {
+                if let Err(why) = self.policy.recall(&memory, now) {
+                    let warning = format!("what was learned of its use is not taken over: {why}");
+                    migrate.out.push(Command::Warn(warning));
+                }
             }
             Event::Forecaster { ready } => self.policy.forecasts.forecaster(ready),
             Event::Forecast { window, groups } => self.policy.told(window, &groups, now),

@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::forecast::GroupForecast;
+use crate::memory::Memory;
 use crate::units::{Bytes, Generation, MemberIndex, Micros, MoveId, RequestId, VolumeRegion};
 use crate::volume::{Class, Leg, VolumeState};
 
@@ -31,6 +32,8 @@ pub enum Event {
     Hot(HotRegion),
     /// The load of the members and of the machine.
     Resources(Resources),
+    /// What was learned of the volume's use before the daemon started; before any samples.
+    Remembered(Box<Memory>),
     /// Whether somebody outside forecasts what groups of regions will be used.
     Forecaster {
         /// Whether `Command::Forecast` will be answered.

@@ -28,7 +28,7 @@ pub(crate) use learned::Asked;
 pub use learned::{GroupForecast, GroupHistory};
 use learned::{Known, Learned};
 use nearby::Nearby;
-use rhythm::Rhythm;
+use rhythm::{GroupMemory, Rhythm};
 use shadow::Shadow;
 pub(crate) use shadow::{Stakes, copies};
 pub use windows::{code, touches};
@@ -224,6 +224,15 @@ pub(crate) struct Forecasts {
     asked: Option<Asked>,
 }
 
+/// What the experts learned, and how they stand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ForecastMemory {
+    groups: Vec<GroupMemory>,
+    neighbours: Vec<(nearby::Key, f64, f64)>,
+    leads_seconds: Vec<(ExpertName, f64)>,
+    believed: ExpertName,
+}
+
 /// How an expert stands.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Score {
@@ -334,6 +343,34 @@ impl Forecasts {
     /// What others are to be asked and told since the last time.
     pub(crate) fn take_asked(&mut self) -> Option<Asked> {
         self.asked.take()
+    }
+
+    /// What was learned.
+    pub(crate) fn remember(&self) -> ForecastMemory {
+        let names = self.experts.all().map(Expert::name);
+        ForecastMemory {
+            groups: self.experts.rhythm.remember(),
+            neighbours: self.experts.nearby.remember(),
+            leads_seconds: names.into_iter().zip(self.leads).collect(),
+            believed: self.believed(),
+        }
+    }
+
+    /// Takes in what is remembered. What each expert's tier would hold is not, so that they start
+    /// over from the same.
+    pub(crate) fn recall(&mut self, memory: &ForecastMemory, now: Now) {
+        self.experts.rhythm.recall(&memory.groups, now);
+        self.experts.nearby.recall(&memory.neighbours);
+        let names = self.experts.all().map(Expert::name);
+        for (at, name) in names.into_iter().enumerate() {
+            let mut known = memory.leads_seconds.iter();
+            if let Some((_, lead)) = known.find(|(known, _)| *known == name) {
+                self.leads[at] = *lead;
+            }
+            if self.foresight && name == memory.believed {
+                self.believed = at;
+            }
+        }
     }
 
     /// How the network does.

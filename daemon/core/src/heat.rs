@@ -8,6 +8,8 @@
 
 mod decay;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::RegionCount;
 use crate::units::{Now, VolumeRegion};
 use crate::volume::{Class, Profile};
@@ -27,7 +29,7 @@ pub(crate) const RECENT: usize = 0;
 pub const BYTES_PER_REGION: usize = size_of::<Region>();
 
 /// What is kept of one region.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Region {
     /// Decayed touches of each span, as of `updated`.
     touches: [f32; SPANS],
@@ -48,6 +50,10 @@ struct Region {
 }
 
 const NOT_PROMOTED: u8 = u8::MAX;
+
+/// A region that was touched, as it is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct KnownRegion(u32, Region);
 
 /// Decayed use of a region.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -165,9 +171,41 @@ impl Heat {
         known.is_some_and(|known| known.born == 0)
     }
 
+    /// How many regions there are.
+    pub(crate) fn regions(&self) -> u32 {
+        u32::try_from(self.regions.len()).unwrap_or(u32::MAX)
+    }
+
     /// How many regions were ever touched.
     pub(crate) const fn known_regions(&self) -> u32 {
         self.known_regions
+    }
+
+    /// The regions that were ever touched.
+    pub(crate) fn remember(&self) -> Vec<KnownRegion> {
+        let all = (0..).zip(&self.regions);
+        let known = all.filter(|(_, region)| region.born > 0);
+        known.map(|(at, region)| KnownRegion(at, *region)).collect()
+    }
+
+    /// Takes in what is remembered of them. Where they are is known better by now: what was moved
+    /// since then was not moved by the policy.
+    pub(crate) fn recall(&mut self, known: &[KnownRegion]) {
+        for KnownRegion(at, remembered) in known {
+            let Some(region) = self.regions.get_mut(*at as usize) else {
+                continue;
+            };
+            if region.born == 0 && remembered.born > 0 {
+                self.known_regions = self.known_regions.saturating_add(1);
+            }
+            let (class, stayed) = (region.class, region.class == remembered.class);
+            *region = *remembered;
+            if !stayed {
+                region.class = class;
+                region.origin = NOT_PROMOTED;
+                region.arrived = 0;
+            }
+        }
     }
 
     fn grain(&self, now: Now) -> u32 {

@@ -16,6 +16,9 @@ mod resource;
 // What is expected.
 pub mod forecast;
 
+// What outlives the daemon.
+pub mod memory;
+
 // What it is worth, and what it may cost.
 mod plan;
 mod budget;

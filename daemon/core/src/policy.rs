@@ -16,6 +16,7 @@ use crate::command::{Command, Stage};
 use crate::event::{HotRegion, Resources, Samples};
 use crate::forecast::{Forecasts, GroupForecast, HORIZONS, Scene, Stakes, Touched};
 use crate::heat::{Heat, Touches};
+use crate::memory::{Memory, MemoryError};
 use crate::migrate::{Ended, Migrate};
 use crate::plan::{Candidate, Known, Victim};
 use crate::resource::Loads;
@@ -129,6 +130,25 @@ impl Policy {
                 self.heat.place(extent.first, extent.count, class);
             }
         }
+    }
+
+    /// What was learned so far.
+    pub(crate) fn remember(&self, now: Now) -> Memory {
+        let basis = self.memory_basis();
+        Memory::new(now, basis, self.heat.remember(), self.forecasts.remember())
+    }
+
+    /// Takes in what is remembered.
+    pub(crate) fn recall(&mut self, memory: &Memory, now: Now) -> Result<(), MemoryError> {
+        memory.check(now, self.memory_basis())?;
+        self.heat.recall(&memory.heat);
+        self.forecasts.recall(&memory.forecasts, now);
+        Ok(())
+    }
+
+    /// What a memory must agree with.
+    fn memory_basis(&self) -> (u32, u64) {
+        (self.heat.regions(), nanos(self.config.half_life_seconds))
     }
 
     /// Takes in an interval's counts; regions that are worth it are wanted on a faster tier.

@@ -68,8 +68,8 @@ pub struct ForecastConfig {
     /// ONNX Runtime's library; looked for unless named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub library: Option<PathBuf>,
-    /// Folder for models and for examples to train with, one folder in it for each volume. It may
-    /// lie on a volume of this daemon, but what is written there is counted as demand.
+    /// Folder for what is learned: a folder in it for each volume. Nothing is kept where it lies
+    /// on a volume of this daemon.
     pub state: PathBuf,
     /// The program that trains; `tierd-learn` beside this one unless named.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -79,7 +79,7 @@ pub(super) fn of_model(error: &ModelError) -> ErrorBody {
     let kind = match error {
         ModelError::Registry(RegistryError::NoSuchModel { .. }) => ErrorKind::NotFound,
         ModelError::Registry(RegistryError::NothingOlder { .. }) => ErrorKind::Invalid,
-        ModelError::Registry(RegistryError::Io { .. }) => ErrorKind::Io,
+        ModelError::State(_) | ModelError::Registry(RegistryError::State(_)) => ErrorKind::Io,
         ModelError::Registry(RegistryError::Index { .. }) => ErrorKind::Damaged,
         ModelError::Training => ErrorKind::Busy,
         ModelError::Off

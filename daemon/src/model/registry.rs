@@ -4,13 +4,13 @@
 //! and is no file. Invariants: the index is replaced whole, and a model is in it only after its
 //! file is durable; the newest models are kept, and the one in use always.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
+
+use crate::state::{StateError, make_folder, replace};
 
 /// Models that are kept beside the base model.
 const KEPT_MAX: usize = 8;
@@ -45,13 +45,8 @@ struct Index {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RegistryError {
     /// A file or the folder.
-    #[error("{path}: {source}")]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The index is no index.
     #[error("{path} is not what tierd writes there: {source}; remove it to begin anew")]
     Index {
@@ -84,41 +79,16 @@ pub(super) struct Registry {
     index: Index,
 }
 
-impl RegistryError {
-    fn of(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
-        |source| Self::Io {
-            path: path.to_owned(),
-            source,
-        }
-    }
-}
-
-/// Replaces a file as a whole, durably.
-fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), RegistryError> {
-    let mut file = NamedTempFile::new_in(folder).map_err(RegistryError::of(folder))?;
-    file.write_all(bytes)
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(RegistryError::of(path))?;
-    file.persist(path)
-        .map_err(|error| RegistryError::of(path)(error.error))?;
-    let opened = File::open(folder).map_err(RegistryError::of(folder))?;
-    opened.sync_all().map_err(RegistryError::of(folder))
-}
-
 impl Registry {
     /// Opens a folder, and makes it if it is not there.
     pub(super) fn open(folder: PathBuf) -> Result<Self, RegistryError> {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(0o700);
-        builder
-            .create(&folder)
-            .map_err(RegistryError::of(&folder))?;
+        make_folder(&folder)?;
         let path = folder.join(INDEX);
         let index = match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .map_err(|source| RegistryError::Index { path, source })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Index::default(),
-            Err(error) => return Err(RegistryError::of(&path)(error)),
+            Err(error) => return Err(StateError::of(&path)(error).into()),
         };
         Ok(Self { folder, index })
     }
@@ -149,7 +119,7 @@ impl Registry {
             return Ok(tier_network::BASE_MODEL.to_vec());
         }
         let path = self.path(number);
-        fs::read(&path).map_err(RegistryError::of(&path))
+        fs::read(&path).map_err(|error| StateError::of(&path)(error).into())
     }
 
     /// The number that the next model gets.
@@ -160,7 +130,7 @@ impl Registry {
 
     /// Keeps a new model and takes it into use; the oldest are let go.
     pub(super) fn add(&mut self, entry: Entry, model: &[u8]) -> Result<(), RegistryError> {
-        replace(&self.folder, &self.path(entry.number), model)?;
+        replace(&self.path(entry.number), model)?;
         let mut index = self.index.clone();
         index.current = entry.number;
         index.models.push(entry);
@@ -206,7 +176,7 @@ impl Registry {
             path: path.clone(),
             source,
         })?;
-        replace(&self.folder, &path, &bytes)?;
+        replace(&path, &bytes)?;
         self.index = index;
         Ok(())
     }

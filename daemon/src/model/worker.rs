@@ -15,6 +15,7 @@ use super::examples::Examples;
 use super::registry::{Entry, Registry, RegistryError};
 use super::trainer::{Trained, Training};
 use crate::config::ForecastConfig;
+use crate::state::StateError;
 
 /// How often the thread looks whether a training has ended, or is due.
 const LOOK: Duration = Duration::from_secs(1);
@@ -27,9 +28,12 @@ const DRIFTS_A_PERIOD: u32 = 6;
 /// Why something about models cannot be done.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ModelError {
-    /// The folder of models.
+    /// The models that are kept.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// A file beside them.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The model cannot be run.
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -230,11 +234,7 @@ impl Worker {
     ) -> Result<Self, ModelError> {
         let registry = Registry::open(folder)?;
         let path = registry.file("examples");
-        let unusable = |source| RegistryError::Io {
-            path: path.clone(),
-            source,
-        };
-        let examples = Examples::open(path.clone()).map_err(unusable)?;
+        let examples = Examples::open(path.clone()).map_err(StateError::of(&path))?;
         let runtime = Runtime::load(config.library.as_deref()).map_err(|error| error.to_string());
         let next_training = (!config.retrain.is_zero()).then(|| Instant::now() + config.retrain);
         Ok(Self {
@@ -354,12 +354,7 @@ impl Worker {
         let model = if from == 0 {
             // The program reads a file, and the base model is none.
             let path = self.registry.file("base.onnx");
-            std::fs::write(&path, tier_network::BASE_MODEL).map_err(|source| {
-                RegistryError::Io {
-                    path: path.clone(),
-                    source,
-                }
-            })?;
+            std::fs::write(&path, tier_network::BASE_MODEL).map_err(StateError::of(&path))?;
             path
         } else {
             self.registry.path(from)
@@ -430,10 +425,7 @@ impl Worker {
 
     fn keep(&mut self, entry: Entry, out: &std::path::Path) -> Result<u32, ModelError> {
         let number = entry.number;
-        let model = std::fs::read(out).map_err(|source| RegistryError::Io {
-            path: out.to_owned(),
-            source,
-        })?;
+        let model = std::fs::read(out).map_err(StateError::of(out))?;
         // A model that the library refuses must never be the one in use.
         if let Ok(runtime) = &self.runtime {
             Network::new(runtime, &model)?;

@@ -10,6 +10,7 @@ pub(crate) mod start;
 pub(crate) mod handle;
 pub(crate) mod runtime;
 mod kernel;
+pub(crate) mod memory;
 mod metadata;
 mod flusher;
 mod sampler;

@@ -22,6 +22,7 @@ use super::flusher::Flusher;
 use super::history::History;
 use super::hold_stats::HoldStats;
 use super::kernel::{Job, KernelThread, Told};
+use super::memory::{Keeper, Remembered};
 use super::metadata::MetadataThread;
 use super::recorder::Recorder;
 use super::sampler::{Counts, Sampler};
@@ -40,6 +41,8 @@ pub(crate) struct Pace {
     pub(crate) tick: Duration,
     /// Between readings of the load.
     pub(crate) monitor: Duration,
+    /// Between two writings of what was learned.
+    pub(crate) keep: Duration,
     /// Between looks at the progress of moves under way. Their end and their failures are told by
     /// device-mapper events; this is for what those might miss.
     pub(crate) look: Duration,
@@ -72,6 +75,10 @@ pub(crate) struct Parts {
     pub(crate) metadata: MetadataThread,
     /// The thread that flushes targets.
     pub(crate) flusher: Flusher,
+    /// What was learned before the daemon started.
+    pub(crate) remembered: Option<Remembered>,
+    /// The thread that keeps what is learned.
+    pub(crate) keeper: Keeper,
     /// The thread of the network.
     pub(crate) models: Models,
     /// What the metadata, flush and network threads tell.
@@ -109,6 +116,8 @@ pub(crate) struct Runtime {
     requests: BTreeMap<RequestId, oneshot::Sender<Reply>>,
     next_request: u64,
     origin: Instant,
+    /// The engine's time then.
+    began: Now,
     pub(super) problems: super::problems::Problems,
 }
 
@@ -123,6 +132,7 @@ enum Woken {
     Tick,
     Monitor,
     Look,
+    Keep,
     /// Nobody is left who could ask; the daemon is stopping.
     Orphaned,
 }
@@ -132,6 +142,7 @@ struct Timers {
     tick: Interval,
     monitor: Interval,
     look: Interval,
+    keep: Interval,
 }
 
 impl Timers {
@@ -146,6 +157,7 @@ impl Timers {
             tick: every(pace.tick),
             monitor: every(pace.monitor),
             look: every(pace.look),
+            keep: every(pace.keep),
         }
     }
 }
@@ -153,6 +165,7 @@ impl Timers {
 impl Runtime {
     /// A loop over these parts. `None` only if the fixed bounds of the histograms were wrong.
     pub(crate) fn new(parts: Parts) -> Option<Self> {
+        let began = parts.remembered.as_ref().map_or(Now(0), |one| one.now);
         Some(Self {
             parts,
             history: History::default(),
@@ -163,13 +176,15 @@ impl Runtime {
             requests: BTreeMap::new(),
             next_request: 1,
             origin: Instant::now(),
+            began,
             problems: super::problems::Problems::default(),
         })
     }
 
-    /// Nanoseconds since the loop was made.
+    /// The engine's time: nanoseconds since the volume was first taken up, as far as is remembered.
     pub(super) fn now(&self) -> Now {
-        Now(u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        let passed = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        Now(self.began.0.saturating_add(passed))
     }
 
     /// Runs until asked to end, or until nobody is left who could ask. `first` is the engine's
@@ -177,6 +192,9 @@ impl Runtime {
     pub(crate) async fn run(mut self, first: Event, mut asks: mpsc::Receiver<Ask>) {
         self.begin_recording();
         self.step(first);
+        if let Some(remembered) = self.parts.remembered.take() {
+            self.step(Event::Remembered(Box::new(remembered.memory)));
+        }
         let mut timers = Timers::new(self.parts.pace);
         loop {
             match self.wait(&mut timers, &mut asks).await {
@@ -191,6 +209,7 @@ impl Runtime {
                 Woken::Tick => self.step(Event::Tick),
                 Woken::Monitor => self.parts.sampler.ask_latency(),
                 Woken::Look => self.look(self.copying()),
+                Woken::Keep => self.parts.keeper.keep(self.parts.engine.memory()),
             }
         }
         self.finish();
@@ -208,6 +227,7 @@ impl Runtime {
             counts = parts.sampler.next() => Woken::Counts(counts),
             _ = timers.look.tick() => Woken::Look,
             _ = timers.tick.tick() => Woken::Tick,
+            _ = timers.keep.tick() => Woken::Keep,
             _ = timers.monitor.tick() => Woken::Monitor,
             _ = timers.sample.tick() => Woken::Sample,
         }
@@ -433,5 +453,6 @@ impl Runtime {
         if let Some(recorder) = self.recorder {
             recorder.finish();
         }
+        self.parts.keeper.finish(self.parts.engine.memory());
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tier_core::engine::Engine;
 use tier_core::event::Event;
@@ -15,6 +16,7 @@ use super::assemble::Assembled;
 use super::flusher::Flusher;
 use super::handle::{Info, VolumeHandle};
 use super::kernel::KernelThread;
+use super::memory::{self, Keeper};
 use super::metadata::MetadataThread;
 use super::runtime::{Pace, Parts, Runtime};
 use super::sampler::{Counted, Sampler};
@@ -27,6 +29,8 @@ use crate::metrics::VolumeMetrics;
 use crate::model::Models;
 use crate::monitor::load::WatchedMember;
 
+/// Between two writings of what was learned: what a power cut may lose of it.
+const KEEP: Duration = Duration::from_mins(10);
 /// Questions that may wait for the loop.
 const ASKS_MAX: usize = 64;
 
@@ -94,7 +98,11 @@ pub(crate) fn serve(assembled: Assembled, config: &Config) -> Result<VolumeHandl
     let (tell, told) = mpsc::unbounded_channel();
     let (send, events) = mpsc::unbounded_channel();
     let watch = KernelWatch::new(DmEvents::new(&layout)?)?;
+    let remembered = memory::recall(&folder);
+    let now = remembered.as_ref().map_or(Now(0), |one| one.now);
     let parts = Parts {
+        remembered,
+        keeper: Keeper::start(folder.clone(), &name)?,
         foreground_target_seconds: policy.foreground_target_seconds,
         copy_limit_bytes_per_second: policy.copy_bytes_per_second_max,
         engine,
@@ -106,7 +114,7 @@ pub(crate) fn serve(assembled: Assembled, config: &Config) -> Result<VolumeHandl
         flusher: Flusher::start(flushed, send, &name)?,
         events,
         watch,
-        sampler: Sampler::start(&config.probe, counted, Now(0), &name)?,
+        sampler: Sampler::start(&config.probe, counted, now, &name)?,
         members: members.into_iter().map(watched).collect(),
         record: config.record.events.clone(),
         pace: pace(config),
@@ -144,6 +152,7 @@ fn pace(config: &Config) -> Pace {
         tick,
         monitor,
         look: tick,
+        keep: KEEP,
     }
 }
 

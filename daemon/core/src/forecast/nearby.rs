@@ -23,7 +23,7 @@ const HALVED_AT: f64 = 400.0;
 const COARSER_WEIGHT: f64 = 8.0;
 
 /// What a region has in common with others, from coarse to fine.
-type Key = [u8; 3];
+pub(super) type Key = [u8; 3];
 const COARSE: u8 = u8::MAX;
 
 /// A region as it was, whose touches since then will tell.
@@ -68,6 +68,21 @@ impl Nearby {
             means: BTreeMap::new(),
             examples: VecDeque::new(),
             names: Vec::new(),
+        }
+    }
+
+    /// What was learned of neighbours.
+    pub(super) fn remember(&self) -> Vec<(Key, f64, f64)> {
+        let means = self.means.iter();
+        means
+            .map(|(key, mean)| (*key, mean.sum, mean.count))
+            .collect()
+    }
+
+    /// Takes in what is remembered.
+    pub(super) fn recall(&mut self, means: &[(Key, f64, f64)]) {
+        for &(key, sum, count) in means {
+            self.means.insert(key, Mean { sum, count });
         }
     }
 

@@ -8,9 +8,11 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::history::{self, Codes, GROUP_REGIONS};
 use super::lasting::Lasting;
-use super::windows::{WINDOWS, Windows};
+use super::windows::{WINDOWS, Windows, WindowsMemory};
 use super::{Expected, Expert, ExpertName, HORIZONS, LAST, Scene, Spans, Touched};
 use crate::heat::{LASTING, View};
 use crate::units::{Now, VolumeRegion};
@@ -53,6 +55,14 @@ pub(super) struct Group {
     heat: f64,
     /// Touches that it expects until each horizon but the last, if it has a period.
     expected: Option<[f64; LAST]>,
+}
+
+/// A group, as it is remembered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct GroupMemory {
+    number: u32,
+    total: f64,
+    scales: Vec<(WindowsMemory, Option<(f64, f64)>)>,
 }
 
 /// The expert.
@@ -182,6 +192,37 @@ impl Rhythm {
     /// Number of the running window of a scale, the finest being the first.
     pub(super) fn window(&self, scale: usize, now: Now) -> u64 {
         now.0 / self.window_nanos(scale)
+    }
+
+    /// What is known of each group.
+    pub(super) fn remember(&self) -> Vec<GroupMemory> {
+        let remember = |(number, group): (&u32, &Group)| GroupMemory {
+            number: *number,
+            total: group.total,
+            scales: group
+                .scales
+                .iter()
+                .map(|scale| (scale.windows.remember(), scale.period))
+                .collect(),
+        };
+        self.groups.iter().map(remember).collect()
+    }
+
+    /// Takes in what is remembered of groups.
+    pub(super) fn recall(&mut self, groups: &[GroupMemory], now: Now) {
+        let running: [u64; SCALES] = std::array::from_fn(|scale| self.window(scale, now));
+        for one in groups.iter().take(GROUPS_MAX) {
+            let mut group = Group::new(running);
+            for (scale, (windows, period)) in group.scales.iter_mut().zip(&one.scales) {
+                scale.windows = Windows::recalled(windows);
+                scale.period = *period;
+            }
+            group.total = one.total;
+            group.advance(running, one.number);
+            if group.is_known() {
+                self.groups.insert(one.number, group);
+            }
+        }
     }
 
     /// The groups that are followed, by their numbers.

@@ -236,3 +236,31 @@ fn what_takes_turns_is_named_before_its_turn_and_who_named_it_is_believed() {
         "{now}, {next}, {after}"
     );
 }
+
+#[test]
+fn a_rhythm_goes_on_at_its_hour_after_a_restart() {
+    let mut desk = Desk::new();
+    // Eight regions, used for five minutes of every twenty.
+    let regions: Vec<(u32, u32)> = (200..208).map(|region| (region, 1)).collect();
+    let is_busy = |interval: u32| interval % 600 < 150;
+    for interval in 0..5 * 600 {
+        desk.interval(if is_busy(interval) { &regions } else { &[] });
+    }
+    let kept = serde_json::to_string(&desk.forecasts.remember()).unwrap();
+    let memory: ForecastMemory = serde_json::from_str(&kept).unwrap();
+    assert_eq!(memory, desk.forecasts.remember());
+    let heat = desk.heat.remember();
+
+    // Ten minutes later, and five before they are due.
+    let mut later = Desk::new();
+    later.now = Now(desk.now.0 + 600 * SECOND);
+    later.heat.recall(&heat);
+    later.forecasts.recall(&memory, later.now);
+    later.interval(&[]);
+    assert_eq!(desk.forecasts.believed(), later.forecasts.believed());
+    let expected = later.expects(ExpertName::Rhythm, 203);
+    // Nothing in the next minute; within the hour three shifts of 150.
+    assert!(expected.at(0) < 1.0, "{expected:?}");
+    assert!((250.0..600.0).contains(&expected.at(2)), "{expected:?}");
+    assert!(later.expects(ExpertName::Lasting, 203).at(2) < 200.0);
+}

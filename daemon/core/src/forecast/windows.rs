@@ -3,6 +3,8 @@
 //! Owns: [`Windows`], which keeps the touches of each window in a byte: the logarithm of one more
 //! than them, in sixteenths, so that any count up to millions comes back within some percent.
 
+use serde::{Deserialize, Serialize};
+
 /// Windows that are remembered.
 pub(crate) const WINDOWS: usize = 128;
 
@@ -54,7 +56,40 @@ pub(crate) struct Windows {
     touches: f64,
 }
 
+/// Use in the last windows, as it is remembered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WindowsMemory {
+    /// From the first one's place on; those of silence at the end are left out.
+    codes: Vec<u8>,
+    running: u64,
+    first: u64,
+    touches: f64,
+}
+
 impl Windows {
+    pub(crate) fn remember(&self) -> WindowsMemory {
+        let used = self.codes.iter().rposition(|code| *code != 0);
+        WindowsMemory {
+            codes: self.codes[..used.map_or(0, |last| last + 1)].to_vec(),
+            running: self.running,
+            first: self.first,
+            touches: self.touches,
+        }
+    }
+
+    pub(crate) fn recalled(memory: &WindowsMemory) -> Self {
+        let mut codes = [0; WINDOWS];
+        for (code, remembered) in codes.iter_mut().zip(&memory.codes) {
+            *code = *remembered;
+        }
+        Self {
+            codes,
+            running: memory.running,
+            first: memory.first.min(memory.running),
+            touches: memory.touches,
+        }
+    }
+
     /// From a window on.
     pub(crate) const fn new(window: u64) -> Self {
         Self {

@@ -1,0 +1,86 @@
+//! What was learned of a volume's use, so that it outlives the daemon.
+//!
+//! Owns: [`Memory`], which the shell keeps in a file and gives back by `Event::Remembered`. Losing
+//! it loses no data. Times in it are the engine's, which the shell lets go on where they stood, so
+//! that what comes back each week comes back at its hour; what was asked for while nobody counted
+//! is not known, and taken for silence. May not: hold anything about where data are.
+
+use serde::{Deserialize, Serialize};
+
+use crate::forecast::ForecastMemory;
+use crate::heat::KnownRegion;
+use crate::units::Now;
+
+/// Version of its layout. What is of another one is of no use.
+const VERSION: u32 = 1;
+
+/// What was learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    version: u32,
+    /// When, in the engine's time.
+    pub now: Now,
+    pub(crate) regions: u32,
+    pub(crate) half_life_nanos: u64,
+    pub(crate) heat: Vec<KnownRegion>,
+    pub(crate) forecasts: ForecastMemory,
+}
+
+/// Why a memory is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MemoryError {
+    /// It was written by another version.
+    #[error("it is of version {0}, and this tierd knows version {VERSION}")]
+    Version(u32),
+    /// The volume has another number of regions now.
+    #[error("it is of a volume of {0} regions")]
+    Regions(u32),
+    /// The half-life was changed, and with it the windows in which use is counted.
+    #[error("it was counted with another half-life (policy.half_life_seconds, intervals.scale)")]
+    HalfLife,
+    /// It is of a time that has not come yet.
+    #[error("it is of a time to come")]
+    Future,
+}
+
+impl Memory {
+    pub(crate) fn new(
+        now: Now,
+        (regions, half_life_nanos): (u32, u64),
+        heat: Vec<KnownRegion>,
+        forecasts: ForecastMemory,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            now,
+            regions,
+            half_life_nanos,
+            heat,
+            forecasts,
+        }
+    }
+
+    /// Whether it can be used by an engine over so many regions.
+    pub(crate) fn check(
+        &self,
+        now: Now,
+        (regions, half_life_nanos): (u32, u64),
+    ) -> Result<(), MemoryError> {
+        if self.version != VERSION {
+            return Err(MemoryError::Version(self.version));
+        }
+        if self.regions != regions {
+            return Err(MemoryError::Regions(self.regions));
+        }
+        if self.half_life_nanos != half_life_nanos {
+            return Err(MemoryError::HalfLife);
+        }
+        if self.now > now {
+            return Err(MemoryError::Future);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
