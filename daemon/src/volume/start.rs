@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,10 +82,7 @@ pub(crate) fn serve(assembled: Assembled, config: &Config) -> Result<VolumeHandl
         discard: super::facts::takes_discard(backend.device_number()?),
         mended: super::facts::mended(&recovery),
     });
-    let mut flushed: BTreeMap<MemberIndex, BlockDevice> = BTreeMap::new();
-    for (member, path) in paths {
-        flushed.insert(member, BlockDevice::open(&path, Access::ReadWrite)?);
-    }
+    let flushed = opened(paths)?;
     let counted = Counted {
         dm_name: format!("tierd-{name}"),
         device: backend.device_number()?,
@@ -129,6 +127,16 @@ pub(crate) fn serve(assembled: Assembled, config: &Config) -> Result<VolumeHandl
     };
     let task = tokio::spawn(runtime.run(first, inbox));
     Ok(VolumeHandle::new(info, asks, task))
+}
+
+/// The members' devices, to flush them.
+fn opened(
+    paths: Vec<(MemberIndex, PathBuf)>,
+) -> Result<BTreeMap<MemberIndex, BlockDevice>, BlockError> {
+    let open = |(member, path): (MemberIndex, PathBuf)| {
+        Ok((member, BlockDevice::open(&path, Access::ReadWrite)?))
+    };
+    paths.into_iter().map(open).collect()
 }
 
 /// The engine's parameters, with those that follow the kernel.
