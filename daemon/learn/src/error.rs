@@ -59,7 +59,7 @@ pub enum LearnError {
     },
     /// There are not enough examples to learn from and to judge by.
     #[error(
-        "{} holds {found} examples, and {wanted} is the least to learn from; let more be gathered",
+        "{} holds {found} examples to learn from, and {wanted} is the least; let more be gathered",
         path.display()
     )]
     TooFew {

@@ -28,6 +28,7 @@ pub mod onnx;
 
 // How.
 pub mod score;
+mod gain;
 pub mod train;
 pub mod command;
 
