@@ -82,6 +82,14 @@ pub enum LearnError {
         /// What is wrong with it.
         why: String,
     },
+    /// The process cannot be made to stand back.
+    #[error("cannot {doing}: {source}; run it without --idle, or let it (tierd-learn --help)")]
+    Idle {
+        /// What was tried.
+        doing: &'static str,
+        /// Why.
+        source: io::Error,
+    },
     /// The arithmetic failed.
     #[error("the training failed: {0}")]
     Training(#[from] candle_core::Error),

@@ -30,6 +30,7 @@ pub mod onnx;
 pub mod score;
 mod gain;
 pub mod train;
+pub mod idle;
 pub mod command;
 
 pub use error::LearnError;

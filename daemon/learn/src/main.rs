@@ -11,11 +11,15 @@ use clap::{Parser, Subcommand};
 use serde_json::json;
 use tier_learn::command::{self, Base, Progress, Trained};
 use tier_learn::dataset::Amount;
-use tier_learn::{LearnError, Score};
+use tier_learn::{LearnError, Score, idle};
 use tier_network::contract::{HORIZON_SECONDS, HORIZONS};
 
 /// The exit code of a retraining that made nothing better.
 const NOT_BETTER: u8 = 10;
+
+/// A bound of the process's memory that leaves much room, and the least that it can work in.
+const MEMORY_MAX: u64 = 1 << 30;
+const MEMORY_LEAST: u64 = 64 << 20;
 
 /// Trains the network by which tierd forecasts how often groups of regions will be touched.
 ///
@@ -30,6 +34,12 @@ struct Cli {
     /// Tell nothing on standard error while it takes its time.
     #[arg(long, global = true)]
     quiet: bool,
+    /// Run only when nothing else wants to (`SCHED_IDLE`), and within --memory-max.
+    #[arg(long, global = true)]
+    idle: bool,
+    /// With --idle: bytes that the process may map; what would go beyond ends it.
+    #[arg(long, global = true, value_name = "BYTES", default_value_t = MEMORY_MAX, value_parser = clap::value_parser!(u64).range(MEMORY_LEAST..))]
+    memory_max: u64,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -100,6 +110,9 @@ fn main() -> ExitCode {
 
 /// Does what was asked. Gives the exit code.
 fn run(cli: &Cli) -> Result<u8, LearnError> {
+    if cli.idle {
+        idle::step_back(cli.memory_max)?;
+    }
     let progress = |progress: Progress| {
         if !cli.quiet {
             tell(&match progress {
