@@ -15,11 +15,13 @@ use std::path::PathBuf;
 
 use ort::session::Session;
 use ort::value::Tensor;
-use tier_network::contract::{FEATURES, INPUT, OUTPUT, STEPS, features};
+use tier_network::contract::{
+    Codes, FEATURES, HORIZONS, INPUT, NAIVE_INPUT, NETWORK_STEPS, OUTPUT, features, naive_logs,
+};
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/model/base.onnx");
 const ROUNDS: usize = 5;
-const GROUPS_A_ROUND: usize = 1 << 15;
+const GROUPS_A_ROUND: usize = 1 << 17;
 
 /// Seconds of CPU of this process: user and system (`/proc/self/stat`, proc(5)), in steps of 10 ms.
 fn cpu_seconds() -> f64 {
@@ -32,23 +34,29 @@ fn cpu_seconds() -> f64 {
         / 100.0
 }
 
-/// A batch of histories that are all different.
-fn batch(groups: usize) -> Vec<f32> {
+/// Histories that are all different.
+fn histories(groups: usize) -> Vec<Codes> {
     let code = |group: usize, at: usize| u8::try_from((group * 31 + at * 17) % 200).unwrap();
-    let steps = (0..groups).flat_map(|group| (0..STEPS).map(move |at| (group, at)));
-    steps
-        .flat_map(|(group, at)| features(at, code(group, at)))
-        .collect()
+    let history = |group| std::array::from_fn(|at| code(group, at));
+    (0..groups).map(history).collect()
 }
 
-/// Forecasts for each second of CPU, making the input included.
+/// Forecasts for each second of CPU: features and naive forecasts are made from histories, too.
 fn rate(session: &mut Session, groups: usize) -> f64 {
-    let numbers = batch(groups);
+    let histories = histories(groups);
     let begun = cpu_seconds();
     let runs = GROUPS_A_ROUND / groups;
     for _ in 0..runs {
-        let input = Tensor::from_array(([groups, STEPS, FEATURES], numbers.clone())).unwrap();
-        let outputs = session.run(ort::inputs![INPUT => input]).unwrap();
+        let steps = histories
+            .iter()
+            .flat_map(|codes| (0..NETWORK_STEPS).flat_map(|at| features(at, codes)));
+        let shape = [groups, NETWORK_STEPS, FEATURES];
+        let history = Tensor::from_array((shape, steps.collect::<Vec<_>>())).unwrap();
+        let naive: Vec<_> = histories.iter().flat_map(naive_logs).collect();
+        let naive = Tensor::from_array(([groups, HORIZONS], naive)).unwrap();
+        let outputs = session
+            .run(ort::inputs![INPUT => history, NAIVE_INPUT => naive])
+            .unwrap();
         assert!(outputs[OUTPUT].try_extract_tensor::<f32>().unwrap().1[0] > 0.0);
     }
     #[allow(clippy::cast_precision_loss, reason = "a count of groups")]

@@ -8,8 +8,8 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use crate::weights::GATE_ROWS;
 use tier_network::contract::HIDDEN;
 
-/// From what the input says to the gates `[batch, 96]`, what the state says to them `[batch, 96]`
-/// and the state `[batch, 32]` to the next state `[batch, 32]`.
+/// From what the input says to the gates `[batch, 144]`, what the state says to them
+/// `[batch, 144]` and the state `[batch, 48]` to the next state `[batch, 48]`.
 pub(crate) struct Cell;
 
 /// The gates of one unit.

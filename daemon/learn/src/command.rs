@@ -1,17 +1,19 @@
 //! What the command does: train anew, train on, judge.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
 
-use crate::dataset::{self, Amount};
+use crate::dataset::{self, Amount, OfRecipe};
 use crate::error::LearnError;
 use crate::example::{self, Example};
+use crate::gain::Gain;
 use crate::onnx::Model;
-use crate::score::{Score, score};
+use crate::score::{Judge, Score, score};
 use crate::train::{Schedule, train};
 use crate::weights::Weights;
-use tier_network::contract::{HORIZONS, LOG_RANGE};
+use tier_network::contract::{HORIZON_SECONDS, HORIZONS};
 
 /// Examples between two changes of the weights.
 const BATCH: usize = 256;
@@ -19,10 +21,13 @@ const BATCH: usize = 256;
 const BASE_RATE: f64 = 4e-3;
 /// And when training on: what is known already is not to be forgotten at once.
 const RETRAIN_RATE: f64 = 1e-3;
-/// Fewest examples to train on with.
+/// Fewest examples to train on with, of which so many must be left to learn from.
 pub const RETRAIN_MIN: usize = 500;
+const LEARNED_MIN: usize = 300;
 /// Of ten local examples, the newest, by which is judged.
 const JUDGED_TENTHS: usize = 2;
+/// What comes after an example is known so much later.
+const OUTCOME_SECONDS: u64 = HORIZON_SECONDS[HORIZONS - 1] as u64;
 
 /// How a base model is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,15 +40,32 @@ pub struct Base {
     pub seed: u64,
 }
 
+/// What training anew came to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Trained {
+    /// On loads of all recipes.
+    #[serde(flatten)]
+    pub all: Score,
+    /// On those of each, by name; beside a naive forecast that does not know of which it is, either.
+    pub recipes: BTreeMap<&'static str, Score>,
+}
+
 /// What training on came to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Retrained {
+    /// Examples that were learned from.
+    pub learned: usize,
     /// Of the old model, on the newest examples.
     pub old: Score,
     /// Of the new one, on the same.
     pub new: Score,
-    /// Whether the new one is better, and was written.
+    /// How much better the new one is.
+    #[serde(flatten)]
+    pub gain: Gain,
+    /// Whether it was written.
     pub is_written: bool,
+    /// Why not, if it was not.
+    pub reason: Option<String>,
 }
 
 /// What is told while it takes its time.
@@ -63,25 +85,26 @@ pub fn base(
     out: &Path,
     how: Base,
     mut progress: impl FnMut(Progress),
-) -> Result<Score, LearnError> {
-    let examples = dataset::make(how.amount, |done, of| progress(Progress::Loads(done, of)));
-    let fresh = Weights::fresh(how.seed, mean_logs(&examples.learned));
+) -> Result<Trained, LearnError> {
+    let recipes = dataset::make(how.amount, |done, of| progress(Progress::Loads(done, of)));
+    let sets: Vec<_> = recipes.iter().map(|one| one.learned.as_slice()).collect();
     let schedule = Schedule {
         epochs: how.epochs,
         batch: BATCH,
         rate: BASE_RATE,
         seed: how.seed,
     };
-    let learned = train(&fresh, &examples.learned, schedule, |epoch, loss| {
+    let fresh = Weights::fresh(how.seed);
+    let learned = train(&fresh, &sets, schedule, |epoch, loss| {
         progress(Progress::Epoch(epoch, loss));
     })?;
-    let score = score(&learned.weights, &examples.judged)?;
+    let scores = by_recipe(&learned.weights, &recipes)?;
     let trained = format!(
         "made-up loads of every recipe, seeds 0 to {}, {} examples of each load at most, {} in \
          all; {} epochs, {} steps of {BATCH}; seed {}",
         how.amount.seeds.saturating_sub(1),
         how.amount.of_each_load,
-        examples.learned.len(),
+        sets.iter().map(|set| set.len()).sum::<usize>(),
         how.epochs,
         learned.steps,
         how.seed
@@ -90,13 +113,36 @@ pub fn base(
         weights: learned.weights,
         facts: [("tierd.trained".to_owned(), trained)].into(),
     };
-    judged(&mut model, "made-up loads of other seeds", &score);
+    judged(&mut model, "made-up loads of other seeds", &scores.all);
     model.write(out)?;
-    Ok(score)
+    Ok(scores)
 }
 
-/// Goes on training a model with local examples, in the order of time: learns from the older ones,
-/// judges old and new by the newest, and writes the new one if it is better there.
+/// Judges weights by the examples of all recipes, and of each.
+fn by_recipe(weights: &Weights, recipes: &[OfRecipe]) -> Result<Trained, LearnError> {
+    let all: Vec<_> = recipes
+        .iter()
+        .flat_map(|one| one.judged.iter().cloned())
+        .collect();
+    let judge = Judge::of(&all);
+    let floors = judge.floors();
+    let mut scores = BTreeMap::new();
+    for recipe in recipes {
+        let judge = Judge::of(&recipe.judged);
+        let score = judge.score(&judge.costs(weights)?, floors);
+        scores.insert(recipe.name, score);
+    }
+    Ok(Trained {
+        all: judge.score(&judge.costs(weights)?, floors),
+        recipes: scores,
+    })
+}
+
+/// Goes on training a model with local examples: learns from the older ones, judges old and new by
+/// the newest fifth, and writes the new one if it is better there ([`Gain`]).
+///
+/// Examples between, whose outcome was not known yet when the judged ones began, are left out: what
+/// is judged by is not to be learned from.
 ///
 /// # Errors
 /// When a file cannot be read or is not what it should be, there are too few examples, the
@@ -109,22 +155,24 @@ pub fn retrain(
     mut progress: impl FnMut(Progress),
 ) -> Result<Retrained, LearnError> {
     let mut model = Model::read(model)?;
-    let all = example::read(examples)?;
-    if all.len() < RETRAIN_MIN {
-        return Err(LearnError::TooFew {
-            path: examples.to_owned(),
-            found: all.len(),
-            wanted: RETRAIN_MIN,
-        });
+    let mut all = example::read(examples)?;
+    all.sort_by_key(|one| one.at_seconds);
+    let (older, newest) = apart(&all);
+    for (found, wanted) in [(all.len(), RETRAIN_MIN), (older.len(), LEARNED_MIN)] {
+        if found < wanted {
+            return Err(too_few(examples, (found, wanted)));
+        }
     }
-    let (older, newest) = all.split_at(all.len() - all.len() * JUDGED_TENTHS / 10);
-    let learned = train(&model.weights, older, how, |epoch, loss| {
+    let learned = train(&model.weights, &[older], how, |epoch, loss| {
         progress(Progress::Epoch(epoch, loss));
     })?;
-    let old = score(&model.weights, newest)?;
-    let new = score(&learned.weights, newest)?;
-    let is_written = new.network_mean() < old.network_mean();
-    if is_written {
+    let judge = Judge::of(newest);
+    let (old, new) = (judge.costs(&model.weights)?, judge.costs(&learned.weights)?);
+    let floors = judge.floors();
+    let gain = Gain::of(&old, &new, judge.naive_losses(floors));
+    let (old, new) = (judge.score(&old, floors), judge.score(&new, floors));
+    let reason = gain.reason_against(&new);
+    if reason.is_none() {
         model.weights = learned.weights;
         let trained = format!(
             "{} local examples, {} epochs, {} steps of {}; seed {}",
@@ -139,10 +187,29 @@ pub fn retrain(
         model.write(out)?;
     }
     Ok(Retrained {
+        learned: older.len(),
         old,
         new,
-        is_written,
+        gain,
+        is_written: reason.is_none(),
+        reason,
     })
+}
+
+/// Examples in the order of time become those to learn from and those to judge by.
+fn apart(all: &[Example]) -> (&[Example], &[Example]) {
+    let (older, newest) = all.split_at(all.len() - all.len() * JUDGED_TENTHS / 10);
+    let judged_from = newest.first().map_or(0, |one| one.at_seconds);
+    let is_known = |one: &Example| one.at_seconds.saturating_add(OUTCOME_SECONDS) <= judged_from;
+    (&older[..older.partition_point(is_known)], newest)
+}
+
+fn too_few(examples: &Path, (found, wanted): (usize, usize)) -> LearnError {
+    LearnError::TooFew {
+        path: examples.to_owned(),
+        found,
+        wanted,
+    }
 }
 
 /// How a model is trained on where nothing else is said.
@@ -165,11 +232,7 @@ pub fn judge(model: &Path, examples: &Path) -> Result<Score, LearnError> {
     let model = Model::read(model)?;
     let all = example::read(examples)?;
     if all.is_empty() {
-        return Err(LearnError::TooFew {
-            path: examples.to_owned(),
-            found: 0,
-            wanted: 1,
-        });
+        return Err(too_few(examples, (0, 1)));
     }
     score(&model.weights, &all)
 }
@@ -183,18 +246,4 @@ fn judged(model: &mut Model, by: &str, score: &Score) {
     fact("judged_by", format!("{} examples of {by}", score.examples));
     fact("loss", list(score.network));
     fact("loss_naive", list(score.naive));
-}
-
-/// Logarithms of the mean touches until each horizon: where a fresh network begins.
-fn mean_logs(examples: &[Example]) -> [f32; HORIZONS] {
-    std::array::from_fn(|horizon| {
-        let touches = examples
-            .iter()
-            .map(|one| (1.0 + f64::from(one.touches[horizon])).ln());
-        #[allow(clippy::cast_precision_loss, reason = "a count of examples")]
-        let mean = touches.sum::<f64>() / examples.len().max(1) as f64;
-        #[allow(clippy::cast_possible_truncation, reason = "a guess to begin with")]
-        let mean = mean as f32;
-        mean.clamp(LOG_RANGE[0], LOG_RANGE[1])
-    })
 }

@@ -8,6 +8,8 @@
 //! Whether a moment of a group is taken depends on its history alone. If it depended on what came
 //! after, forecasts would be off by what was left out.
 
+use std::ops::Range;
+
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use tier_core::heat;
@@ -41,12 +43,14 @@ const DRAWS: usize = 4;
 /// Seeds from which examples to judge by are made; those for learning are below.
 const JUDGED_SEEDS: u64 = 1 << 32;
 
-/// What is learned from, and what is judged by: loads of other seeds.
-#[derive(Clone, Debug, Default)]
-pub struct Dataset {
+/// Examples of one recipe.
+#[derive(Clone, Debug)]
+pub struct OfRecipe {
+    /// Name of the recipe.
+    pub name: &'static str,
     /// To learn from.
     pub learned: Vec<Example>,
-    /// To judge by.
+    /// To judge by: loads of other seeds.
     pub judged: Vec<Example>,
 }
 
@@ -61,25 +65,27 @@ pub struct Amount {
 
 /// Makes the examples of all recipes. Tells `progress` of each load that is done, and of how many.
 #[must_use]
-pub fn make(amount: Amount, mut progress: impl FnMut(usize, usize)) -> Dataset {
+pub fn make(amount: Amount, mut progress: impl FnMut(usize, usize)) -> Vec<OfRecipe> {
     let judged = (amount.seeds / 4).max(2);
-    let seeds = (0..amount.seeds).chain((0..judged).map(|seed| JUDGED_SEEDS + seed));
-    let seeds: Vec<u64> = seeds.collect();
     let recipes = recipes();
-    let mut dataset = Dataset::default();
-    let loads = seeds
-        .iter()
-        .flat_map(|seed| recipes.iter().map(|recipe| (*seed, recipe)));
-    for (done, (seed, recipe)) in loads.enumerate() {
-        let mut examples = of_load(recipe, seed, amount.of_each_load);
-        if seed < JUDGED_SEEDS {
-            dataset.learned.append(&mut examples);
-        } else {
-            dataset.judged.append(&mut examples);
+    let loads = usize::try_from(amount.seeds + judged).unwrap_or(usize::MAX);
+    let loads = loads.saturating_mul(recipes.len());
+    let mut done = 0;
+    let mut of_seeds = |recipe: &Recipe, seeds: Range<u64>| {
+        let mut examples = Vec::new();
+        for seed in seeds {
+            examples.append(&mut of_load(recipe, seed, amount.of_each_load));
+            done += 1;
+            progress(done, loads);
         }
-        progress(done + 1, seeds.len() * recipes.len());
-    }
-    dataset
+        examples
+    };
+    let of_recipe = |recipe: &Recipe| OfRecipe {
+        name: recipe.name,
+        learned: of_seeds(recipe, 0..amount.seeds),
+        judged: of_seeds(recipe, JUDGED_SEEDS..JUDGED_SEEDS + judged),
+    };
+    recipes.iter().map(of_recipe).collect()
 }
 
 /// Examples of one recipe and seed: `count` at most, in no order.
@@ -274,7 +280,11 @@ fn draw(counts: &Counts, phase: usize, count: usize, random: &mut Pcg64Mcg) -> V
         if *left > 0 {
             *left -= 1;
             let touches = counts.touches(group, now);
-            examples.push(Example { codes, touches });
+            examples.push(Example {
+                at_seconds: now as u64 * u64::from(GRAIN_SECONDS),
+                codes,
+                touches,
+            });
         }
         if examples.len() == count {
             break;

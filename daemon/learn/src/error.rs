@@ -59,7 +59,7 @@ pub enum LearnError {
     },
     /// There are not enough examples to learn from and to judge by.
     #[error(
-        "{} holds {found} examples, and {wanted} is the least to learn from; let more be gathered",
+        "{} holds {found} examples to learn from, and {wanted} is the least; let more be gathered",
         path.display()
     )]
     TooFew {
@@ -81,6 +81,14 @@ pub enum LearnError {
         path: PathBuf,
         /// What is wrong with it.
         why: String,
+    },
+    /// The process cannot be made to stand back.
+    #[error("cannot {doing}: {source}; run it without --idle, or let it (tierd-learn --help)")]
+    Idle {
+        /// What was tried.
+        doing: &'static str,
+        /// Why.
+        source: io::Error,
     },
     /// The arithmetic failed.
     #[error("the training failed: {0}")]

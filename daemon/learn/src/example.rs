@@ -6,11 +6,12 @@
 //! |-------|-------------------------------------------------------------------------|
 //! | 8     | `TIEREXMP`                                                              |
 //! | 4     | version of the contract, u32                                            |
-//! | 4     | bytes of an example, u32: 112                                           |
-//! | 112   | an example: 96 codes of a byte, then 4 f32, touches until each horizon  |
+//! | 4     | bytes of an example, u32: 120                                           |
+//! | 120   | an example: its time, u64, in seconds; 96 codes of a byte; 4 f32,       |
+//! |       | touches until each horizon                                              |
 //!
-//! The order in the file is that of time. A tail that is not a whole example is an error that says
-//! where it begins.
+//! The order in the file is of no matter, as each example has its time. A tail that is not a whole
+//! example is an error that says where it begins.
 
 use std::path::Path;
 
@@ -20,13 +21,17 @@ use tier_network::contract::{Codes, HORIZONS, STEPS, VERSION};
 
 const MAGIC: [u8; 8] = *b"TIEREXMP";
 const HEADER_BYTES: usize = 16;
-const EXAMPLE_BYTES: usize = STEPS + 4 * HORIZONS;
-#[allow(clippy::cast_possible_truncation, reason = "112")]
+const AT_BYTES: usize = 8;
+const EXAMPLE_BYTES: usize = AT_BYTES + STEPS + 4 * HORIZONS;
+#[allow(clippy::cast_possible_truncation, reason = "120")]
 const EXAMPLE_BYTES_U32: u32 = EXAMPLE_BYTES as u32;
 
 /// A history, and what came after it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Example {
+    /// When the history ended and what comes after it began, in seconds, from any beginning that all
+    /// examples of a file have in common (the daemon's: 1970).
+    pub at_seconds: u64,
     /// The history, as [`tier_network::contract`] says.
     pub codes: Codes,
     /// Touches of the group from then until each horizon; never negative.
@@ -48,7 +53,9 @@ impl Example {
     #[must_use]
     pub fn to_bytes(&self) -> [u8; EXAMPLE_BYTES] {
         let mut bytes = [0; EXAMPLE_BYTES];
-        let (codes, touches) = bytes.split_at_mut(STEPS);
+        let (at, rest) = bytes.split_at_mut(AT_BYTES);
+        let (codes, touches) = rest.split_at_mut(STEPS);
+        at.copy_from_slice(&self.at_seconds.to_le_bytes());
         codes.copy_from_slice(&self.codes);
         for (bytes, touches) in touches.chunks_exact_mut(4).zip(self.touches) {
             bytes.copy_from_slice(&touches.to_le_bytes());
@@ -58,11 +65,13 @@ impl Example {
 
     /// From a file's bytes; an error says what is wrong with them.
     fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let (at, rest) = bytes.split_at(AT_BYTES.min(bytes.len()));
         let mut example = Self {
+            at_seconds: at.try_into().map_or(0, u64::from_le_bytes),
             codes: [0; STEPS],
             touches: [0.0; HORIZONS],
         };
-        let (codes, touches) = bytes.split_at(STEPS.min(bytes.len()));
+        let (codes, touches) = rest.split_at(STEPS.min(rest.len()));
         for (own, code) in example.codes.iter_mut().zip(codes) {
             *own = *code;
         }
@@ -115,10 +124,21 @@ fn check_header(found: &[u8]) -> Result<(), String> {
     if found.len() < wanted.len() {
         return Err(format!("it ends after {} bytes", found.len()));
     }
-    if found != wanted {
-        return Err(format!("it is not of version {VERSION}"));
+    let number = |at: usize| {
+        let bytes = found
+            .get(at..at + 4)
+            .and_then(|bytes| bytes.try_into().ok());
+        bytes.map_or(0, u32::from_le_bytes)
+    };
+    match (number(8), number(12)) {
+        (VERSION, EXAMPLE_BYTES_U32) => Ok(()),
+        (VERSION, bytes) => Err(format!(
+            "its examples have {bytes} bytes, and wanted are {EXAMPLE_BYTES_U32}"
+        )),
+        (version, _) => Err(format!(
+            "it is of version {version}, and wanted is {VERSION}"
+        )),
     }
-    Ok(())
 }
 
 /// Writes a file of examples, whole or not at all.
@@ -139,6 +159,7 @@ mod tests {
 
     fn example(number: u8) -> Example {
         Example {
+            at_seconds: 1 << (number % 64),
             codes: std::array::from_fn(|at| number.wrapping_add(u8::try_from(at).unwrap())),
             touches: [0.0, 1.5, f32::from(number), 1e9],
         }
@@ -161,22 +182,22 @@ mod tests {
         let path = folder.path().join("examples");
         write(&path, &[example(1), example(2)]).unwrap();
         let whole = std::fs::read(&path).unwrap();
-        assert_eq!(whole.len(), 16 + 2 * 112);
-        for length in 16 + 112 + 1..whole.len() {
+        assert_eq!(whole.len(), 16 + 2 * 120);
+        for length in 16 + 120 + 1..whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();
             let error = read(&path).unwrap_err();
             assert!(
                 matches!(
                     error,
                     LearnError::Torn {
-                        offset: 128,
+                        offset: 136,
                         whole: 1,
                         ..
                     }
                 ),
                 "{error}"
             );
-            assert!(error.to_string().contains("--size=128"), "{error}");
+            assert!(error.to_string().contains("--size=136"), "{error}");
         }
     }
 
@@ -184,13 +205,16 @@ mod tests {
     fn what_holds_no_examples_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("examples");
-        let mut other = header();
-        other[8] = 2;
+        let mut older = header();
+        older[8..].copy_from_slice(&[1, 0, 0, 0, 112, 0, 0, 0]);
+        let mut longer = header();
+        longer[12] = 121;
         for (bytes, why) in [
             (&b""[..], "does not begin with"),
             (b"timestamp_us,op,offset_bytes", "does not begin with"),
             (&header()[..12], "ends after 12 bytes"),
-            (&other, "not of version 1"),
+            (&older, "of version 1, and wanted is 2"),
+            (&longer, "have 121 bytes, and wanted are 120"),
         ] {
             std::fs::write(&path, bytes).unwrap();
             let error = read(&path).unwrap_err().to_string();
@@ -208,7 +232,7 @@ mod tests {
             write(&path, &[example(1), wrong]).unwrap();
             let error = read(&path).unwrap_err();
             assert!(
-                matches!(error, LearnError::Example { offset: 128, .. }),
+                matches!(error, LearnError::Example { offset: 136, .. }),
                 "{error}"
             );
         }

@@ -28,7 +28,9 @@ pub mod onnx;
 
 // How.
 pub mod score;
+mod gain;
 pub mod train;
+pub mod idle;
 pub mod command;
 
 pub use error::LearnError;

@@ -9,13 +9,17 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use serde_json::json;
-use tier_learn::command::{self, Base, Progress};
+use tier_learn::command::{self, Base, Progress, Trained};
 use tier_learn::dataset::Amount;
-use tier_learn::{LearnError, Score};
-use tier_network::contract::HORIZON_SECONDS;
+use tier_learn::{LearnError, Score, idle};
+use tier_network::contract::{HORIZON_SECONDS, HORIZONS};
 
 /// The exit code of a retraining that made nothing better.
 const NOT_BETTER: u8 = 10;
+
+/// A bound of the process's memory that leaves much room, and the least that it can work in.
+const MEMORY_MAX: u64 = 1 << 30;
+const MEMORY_LEAST: u64 = 64 << 20;
 
 /// Trains the network by which tierd forecasts how often groups of regions will be touched.
 ///
@@ -30,6 +34,12 @@ struct Cli {
     /// Tell nothing on standard error while it takes its time.
     #[arg(long, global = true)]
     quiet: bool,
+    /// Run only when nothing else wants to (`SCHED_IDLE`), and within --memory-max.
+    #[arg(long, global = true)]
+    idle: bool,
+    /// With --idle: bytes that the process may map; what would go beyond ends it.
+    #[arg(long, global = true, value_name = "BYTES", default_value_t = MEMORY_MAX, value_parser = clap::value_parser!(u64).range(MEMORY_LEAST..))]
+    memory_max: u64,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -56,13 +66,14 @@ enum Verb {
     },
     /// Go on training a model with local examples, and write it if it became better.
     ///
-    /// The older four fifths are learned from. The newest fifth judges the old model and the new
-    /// one, which is written only if its loss there is less.
+    /// The newest fifth judges the old model and the new one, which is written only if it is better
+    /// there by more than chance. The older four fifths are learned from, but for those that end with
+    /// what is judged by.
     Retrain {
         /// The model to go on from.
         #[arg(long)]
         model: PathBuf,
-        /// Local examples, in the order of time.
+        /// Local examples.
         #[arg(long)]
         examples: PathBuf,
         /// File to write the new model to; may be that of the old one.
@@ -99,6 +110,9 @@ fn main() -> ExitCode {
 
 /// Does what was asked. Gives the exit code.
 fn run(cli: &Cli) -> Result<u8, LearnError> {
+    if cli.idle {
+        idle::step_back(cli.memory_max)?;
+    }
     let progress = |progress: Progress| {
         if !cli.quiet {
             tell(&match progress {
@@ -123,8 +137,11 @@ fn run(cli: &Cli) -> Result<u8, LearnError> {
                 epochs: *epochs as usize,
                 seed: *seed,
             };
-            let score = command::base(out, how, progress)?;
-            say(cli.json, &json!(score), &[("network", &score)]);
+            let done = command::base(out, how, progress)?;
+            say(cli.json, &json!(done), &[("network", &done.all)]);
+            if !cli.json {
+                print(&recipes(&done));
+            }
             Ok(0)
         }
         Verb::Retrain {
@@ -141,6 +158,9 @@ fn run(cli: &Cli) -> Result<u8, LearnError> {
                 &json!(done),
                 &[("old", &done.old), ("new", &done.new)],
             );
+            if let (Some(reason), false) = (&done.reason, cli.json) {
+                print(&format!("not written: {reason}\n"));
+            }
             Ok(if done.is_written { 0 } else { NOT_BETTER })
         }
         Verb::Score { model, examples } => {
@@ -151,39 +171,52 @@ fn run(cli: &Cli) -> Result<u8, LearnError> {
     }
 }
 
-/// Prints scores. A reader that has gone needs none.
+/// Prints scores.
 fn say(is_json: bool, json: &serde_json::Value, scores: &[(&str, &Score)]) {
-    let text = if is_json {
+    print(&if is_json {
         format!("{json}\n")
     } else {
         table(scores)
-    };
+    });
+}
+
+/// Prints a result. A reader that has gone needs none.
+fn print(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
 }
 
-/// Losses by horizon, the less the better.
+/// A row of a table, a cell for each horizon and one for all.
+fn row(name: &str, cells: [String; HORIZONS], last: &str) -> String {
+    let cells = cells.map(|cell| format!("{cell:>10}")).concat();
+    format!("{name:<14}{cells}{last:>10}\n")
+}
+
+/// Losses by horizon, the less the better, and their mean as shares of the naive forecast's.
 fn table(scores: &[(&str, &Score)]) -> String {
     let Some((_, first)) = scores.first() else {
         return String::new();
     };
-    let row = |name: &str, cells: [String; HORIZON_SECONDS.len()], mean: String| {
-        let cells = cells.map(|cell| format!("{cell:>10}")).concat();
-        format!("{name:<14}{cells}{mean:>10}\n")
-    };
-    let losses = |name: &str, of: [f64; HORIZON_SECONDS.len()], mean: f64| {
-        row(
-            name,
-            of.map(|one| format!("{one:.4}")),
-            format!("{mean:.4}"),
-        )
+    let losses = |name: &str, of: [f64; HORIZONS], share: f64| {
+        let cells = of.map(|one| format!("{one:.4}"));
+        row(name, cells, &format!("{share:.4}"))
     };
     let horizons = HORIZON_SECONDS.map(|seconds| format!("{seconds} s"));
-    let mut text = row("loss within", horizons, "mean".to_owned());
+    let mut text = row("loss within", horizons, "of naive");
     for (name, score) in scores {
-        text += &losses(name, score.network, score.network_mean());
+        text += &losses(name, score.network, score.share());
     }
-    text += &losses("naive", first.naive, first.naive_mean());
+    text += &losses("naive", first.naive, 1.0);
     text + &format!("on {} examples\n", first.examples)
+}
+
+/// Losses on each recipe, as shares of the naive forecast's.
+fn recipes(trained: &Trained) -> String {
+    let shares = |(name, score): (&&str, &Score)| {
+        let cells = score.shares().map(|share| format!("{share:.3}"));
+        row(name, cells, &format!("{:.4}", score.share()))
+    };
+    let rows: String = trained.recipes.iter().map(shares).collect();
+    format!("\nof naive, on each recipe\n{rows}")
 }
 
 /// Tells people something. Nobody may be there.

@@ -5,7 +5,9 @@ use candle_core::{Device, Result, Tensor, Var};
 use crate::cell::Cell;
 use crate::error::LearnError;
 use crate::weights::{SHAPES, Weights};
-use tier_network::contract::{Codes, FEATURES, HIDDEN, HORIZONS, LOG_RANGE, STEPS, features};
+use tier_network::contract::{
+    Codes, FEATURES, HIDDEN, HORIZONS, LOG_RANGE, NETWORK_STEPS, features, naive_logs,
+};
 
 /// Examples that are looked at together where nothing is learned.
 const BATCH: usize = 1_024;
@@ -14,14 +16,32 @@ const BATCH: usize = 1_024;
 #[derive(Clone, Debug)]
 pub(crate) struct Net([Tensor; 6]);
 
-/// The features of a batch of histories, step by step: each `[batch, 4]`.
-pub(crate) fn inputs(histories: &[&Codes]) -> Result<Vec<Tensor>> {
-    let step = |at: usize| {
-        let batch = histories.iter();
-        let numbers = batch.flat_map(|codes| features(at, codes[at])).collect();
-        Tensor::from_vec(numbers, (histories.len(), FEATURES), &Device::Cpu)
-    };
-    (0..STEPS).map(step).collect()
+/// What the network is told of a batch of histories.
+pub(crate) struct Inputs {
+    /// Step by step, each `[batch, 12]`.
+    steps: Vec<Tensor>,
+    /// Logarithms of the naive forecast, `[batch, 4]`.
+    naive: Tensor,
+}
+
+impl Inputs {
+    pub(crate) fn of(histories: &[&Codes]) -> Result<Self> {
+        let tensor = |numbers: Vec<f32>, width: usize| {
+            Tensor::from_vec(numbers, (histories.len(), width), &Device::Cpu)
+        };
+        let step = |at: usize| {
+            let batch = histories.iter();
+            tensor(
+                batch.flat_map(|codes| features(at, codes)).collect(),
+                FEATURES,
+            )
+        };
+        let naive = histories.iter().flat_map(|codes| naive_logs(codes));
+        Ok(Self {
+            steps: (0..NETWORK_STEPS).map(step).collect::<Result<_>>()?,
+            naive: tensor(naive.collect(), HORIZONS)?,
+        })
+    }
 }
 
 impl Net {
@@ -66,7 +86,7 @@ impl Net {
     }
 
     /// Logarithms of what is expected, `[batch, 4]`, within their range.
-    pub(crate) fn logs(&self, inputs: &[Tensor]) -> Result<Tensor> {
+    pub(crate) fn logs(&self, inputs: &Inputs) -> Result<Tensor> {
         let [
             input,
             recurrent,
@@ -76,22 +96,22 @@ impl Net {
             head_bias,
         ] = &self.0;
         let (input, recurrent) = (input.t()?, recurrent.t()?);
-        let batch = inputs.first().map_or(Ok(0), |first| first.dim(0))?;
+        let batch = inputs.naive.dim(0)?;
         let mut state = Tensor::zeros((batch, HIDDEN), candle_core::DType::F32, &Device::Cpu)?;
-        for step in inputs {
+        for step in &inputs.steps {
             let from_input = step.matmul(&input)?.broadcast_add(input_bias)?;
             let from_state = state.matmul(&recurrent)?.broadcast_add(recurrent_bias)?;
             state = from_input.apply_op3(&from_state, &state, Cell)?;
         }
-        let logs = state.matmul(&head.t()?)?.broadcast_add(head_bias)?;
-        logs.clamp(LOG_RANGE[0], LOG_RANGE[1])
+        let off = state.matmul(&head.t()?)?.broadcast_add(head_bias)?;
+        (&inputs.naive + off)?.clamp(LOG_RANGE[0], LOG_RANGE[1])
     }
 
     /// Logarithms of the touches that are expected after each history.
     pub(crate) fn forecast(&self, histories: &[&Codes]) -> Result<Vec<[f32; HORIZONS]>> {
         let mut all = Vec::with_capacity(histories.len());
         for batch in histories.chunks(BATCH) {
-            let logs = self.logs(&inputs(batch)?)?;
+            let logs = self.logs(&Inputs::of(batch)?)?;
             for row in logs.to_vec2::<f32>()? {
                 let mut one = [0.0; HORIZONS];
                 for (one, log) in one.iter_mut().zip(row) {

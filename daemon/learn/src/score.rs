@@ -17,7 +17,10 @@ use tier_network::contract::{HORIZONS, LOG_RANGE, naive};
 /// before.
 const FLOOR_MIN: f64 = 1e-4;
 const FLOOR_FACTOR: f64 = 1.5;
-const FLOORS: i32 = 30;
+const FLOORS: i32 = 36;
+/// A naive loss of less counts as this: where there is next to nothing to foresee, there is nothing
+/// to gain.
+const LOSS_MIN: f64 = 1e-3;
 
 /// Mean loss of the network and of the naive forecast, by horizon.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -33,16 +36,16 @@ pub struct Score {
 }
 
 impl Score {
-    /// Mean over the horizons of the network's loss.
+    /// Losses of the network as shares of the naive forecast's: less than one is better than it.
     #[must_use]
-    pub fn network_mean(&self) -> f64 {
-        mean(self.network)
+    pub fn shares(&self) -> [f64; HORIZONS] {
+        std::array::from_fn(|at| self.network[at] / self.naive[at].max(LOSS_MIN))
     }
 
-    /// Mean over the horizons of the naive forecast's loss.
+    /// Their mean: all horizons count the same, though losses grow with them.
     #[must_use]
-    pub fn naive_mean(&self) -> f64 {
-        mean(self.naive)
+    pub fn share(&self) -> f64 {
+        mean(self.shares())
     }
 }
 
@@ -74,35 +77,82 @@ pub(crate) fn weigh(naive: [f64; HORIZONS]) -> [f64; HORIZONS] {
     naive.map(|naive| 1.0 / (1.0 + naive))
 }
 
+/// Touches until each horizon that the naive forecast expects in addition, of any group: what is best
+/// for it on some examples, chosen by hindsight.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Floors([f64; HORIZONS]);
+
+/// Examples to judge by.
+pub(crate) struct Judge<'a> {
+    examples: &'a [Example],
+    /// What the naive forecast expects of each.
+    naives: Vec<[f64; HORIZONS]>,
+}
+
+impl<'a> Judge<'a> {
+    pub(crate) fn of(examples: &'a [Example]) -> Self {
+        Self {
+            examples,
+            naives: examples.iter().map(|one| naive(&one.codes)).collect(),
+        }
+    }
+
+    /// The best floors here.
+    pub(crate) fn floors(&self) -> Floors {
+        Floors(std::array::from_fn(|horizon| {
+            let floors = (0..FLOORS).map(|step| FLOOR_MIN * FLOOR_FACTOR.powi(step));
+            let all = floors.map(|floor| (self.naive_loss(horizon, floor), floor));
+            let best = all.min_by(|one, other| one.0.total_cmp(&other.0));
+            best.map_or(FLOOR_MIN, |(_, floor)| floor)
+        }))
+    }
+
+    fn naive_loss(&self, horizon: usize, floor: f64) -> f64 {
+        let [least, most] = LOG_RANGE.map(f64::from);
+        let costs = (0..self.examples.len()).map(|at| {
+            let log = (self.naives[at][horizon] + floor).ln();
+            self.cost(at, horizon, log.clamp(least, most))
+        });
+        costs.sum::<f64>() / count(self.examples.len().max(1))
+    }
+
+    /// What the naive forecast costs, of which a loss is a share: never less than [`LOSS_MIN`].
+    pub(crate) fn naive_losses(&self, Floors(floors): Floors) -> [f64; HORIZONS] {
+        std::array::from_fn(|at| self.naive_loss(at, floors[at]).max(LOSS_MIN))
+    }
+
+    /// What a forecast of an example costs.
+    fn cost(&self, at: usize, horizon: usize, log: f64) -> f64 {
+        let touches = f64::from(self.examples[at].touches[horizon]);
+        deviance(log, touches) * weigh(self.naives[at])[horizon]
+    }
+
+    /// What the network's forecasts of each example cost.
+    pub(crate) fn costs(&self, weights: &Weights) -> Result<Vec<[f64; HORIZONS]>, LearnError> {
+        let histories: Vec<_> = self.examples.iter().map(|one| &one.codes).collect();
+        let logs = Net::fixed(weights)?.forecast(&histories)?;
+        let cost = |(at, logs): (usize, &[f32; HORIZONS])| {
+            std::array::from_fn(|horizon| self.cost(at, horizon, logs[horizon].into()))
+        };
+        Ok(logs.iter().enumerate().map(cost).collect())
+    }
+
+    /// The score of forecasts that cost this, beside the naive forecast with these floors.
+    pub(crate) fn score(&self, costs: &[[f64; HORIZONS]], floors: Floors) -> Score {
+        let sum = |horizon: usize| costs.iter().map(|costs| costs[horizon]).sum::<f64>();
+        Score {
+            examples: self.examples.len(),
+            network: std::array::from_fn(|at| sum(at) / count(costs.len().max(1))),
+            naive: std::array::from_fn(|at| self.naive_loss(at, floors.0[at])),
+        }
+    }
+}
+
 /// Judges weights by examples.
 ///
 /// # Errors
 /// When the arithmetic fails.
 pub fn score(weights: &Weights, examples: &[Example]) -> Result<Score, LearnError> {
-    let histories: Vec<_> = examples.iter().map(|example| &example.codes).collect();
-    let logs = Net::fixed(weights)?.forecast(&histories)?;
-    let naives: Vec<_> = histories.iter().map(|codes| naive(codes)).collect();
-    let over = |horizon: usize, log: &dyn Fn(usize) -> f64| {
-        let one = |at: usize| {
-            let touches = f64::from(examples[at].touches[horizon]);
-            deviance(log(at), touches) * weigh(naives[at])[horizon]
-        };
-        (0..examples.len()).map(one).sum::<f64>() / count(examples.len().max(1))
-    };
-    let network = |horizon: usize| over(horizon, &|at| f64::from(logs[at][horizon]));
-    let naive = |horizon: usize| {
-        let floors = (0..FLOORS).map(|step| FLOOR_MIN * FLOOR_FACTOR.powi(step));
-        let with = |floor: f64| {
-            over(horizon, &|at| {
-                let log = (naives[at][horizon] + floor).ln();
-                log.clamp(f64::from(LOG_RANGE[0]), f64::from(LOG_RANGE[1]))
-            })
-        };
-        floors.map(with).fold(f64::INFINITY, f64::min)
-    };
-    Ok(Score {
-        examples: examples.len(),
-        network: std::array::from_fn(network),
-        naive: std::array::from_fn(naive),
-    })
+    let judge = Judge::of(examples);
+    Ok(judge.score(&judge.costs(weights)?, judge.floors()))
 }

@@ -13,8 +13,8 @@ use rand_pcg::Pcg64Mcg;
 
 use crate::error::LearnError;
 use crate::example::Example;
-use crate::net::{Net, inputs};
-use crate::score::weigh;
+use crate::net::{Inputs, Net};
+use crate::score::{Judge, weigh};
 use crate::weights::Weights;
 use tier_network::contract::{HORIZONS, naive};
 
@@ -43,14 +43,27 @@ pub struct Learned {
 /// Longest that the slope of a batch may be: one strange example is not to undo the others.
 const SLOPE_MAX: f64 = 1.0;
 
-/// Goes on learning from `weights`. Tells `progress` after each epoch its number and mean loss (of
-/// which a constant is left out: it compares epochs, and nothing else).
+/// An example, and what its loss counts: `share` divided by the sum of `scale` and what is expected.
+struct Weighed<'a> {
+    example: &'a Example,
+    share: [f32; HORIZONS],
+    scale: [f32; HORIZONS],
+}
+
+/// Goes on learning from `weights`. Of the `sets`, each counts as much as each other, and so does
+/// each horizon: what counts is the loss in relation to the naive forecast's on the same set. Tells
+/// `progress` after each epoch its number and mean loss (of which a constant is left out: it
+/// compares epochs, and nothing else).
+///
+/// An example counts less the more the network itself expects of it, as the judge lets it count less
+/// the more the naive forecast expects: what comes after strays the wider the more it is, and a few
+/// great surprises would drown the rest.
 ///
 /// # Errors
 /// When the arithmetic fails, or its results are no numbers any more.
 pub fn train(
     weights: &Weights,
-    examples: &[Example],
+    sets: &[&[Example]],
     schedule: Schedule,
     mut progress: impl FnMut(usize, f64),
 ) -> Result<Learned, LearnError> {
@@ -64,7 +77,7 @@ pub fn train(
     };
     let mut adam = AdamW::new(vars.clone(), params)?;
     let mut random = Pcg64Mcg::seed_from_u64(schedule.seed);
-    let mut order: Vec<&Example> = examples.iter().collect();
+    let mut order = weighed(sets);
     let batches = order.len().div_ceil(schedule.batch.max(1)) * schedule.epochs;
     let mut steps = 0;
     for epoch in 0..schedule.epochs {
@@ -92,6 +105,24 @@ pub fn train(
     Ok(Learned { weights, steps })
 }
 
+/// The examples of all sets, in their order.
+fn weighed<'a>(sets: &[&'a [Example]]) -> Vec<Weighed<'a>> {
+    let all: usize = sets.iter().map(|set| set.len()).sum();
+    let mut weighed = Vec::with_capacity(all);
+    for set in sets {
+        let share = count(all) / count(sets.len() * set.len().max(1));
+        let judge = Judge::of(set);
+        let losses = judge.naive_losses(judge.floors());
+        #[allow(clippy::cast_possible_truncation, reason = "a weight needs no 53 bits")]
+        weighed.extend(set.iter().map(|example| Weighed {
+            example,
+            share: losses.map(|loss| (share / loss) as f32),
+            scale: weigh(naive(&example.codes)).map(|weight| weight.recip() as f32),
+        }));
+    }
+    weighed
+}
+
 #[allow(
     clippy::cast_precision_loss,
     reason = "a count of examples or of steps"
@@ -107,16 +138,18 @@ fn falling(step: usize, of: usize) -> f64 {
 }
 
 /// Mean loss of a batch, without the part that no forecast changes.
-fn loss(net: &Net, batch: &[&Example]) -> candle_core::Result<Tensor> {
-    let histories: Vec<_> = batch.iter().map(|one| &one.codes).collect();
-    let logs = net.logs(&inputs(&histories)?)?;
+fn loss(net: &Net, batch: &[Weighed<'_>]) -> candle_core::Result<Tensor> {
+    let histories: Vec<_> = batch.iter().map(|one| &one.example.codes).collect();
+    let logs = net.logs(&Inputs::of(&histories)?)?;
     let tensor = |numbers| Tensor::from_vec(numbers, (batch.len(), HORIZONS), &Device::Cpu);
-    let touches = tensor(batch.iter().flat_map(|one| one.touches).collect())?;
-    #[allow(clippy::cast_possible_truncation, reason = "a weight needs no 53 bits")]
-    let weights = |one: &&Example| weigh(naive(&one.codes)).map(|weight| weight as f32);
-    let weights = tensor(batch.iter().flat_map(weights).collect())?;
-    let cost = (logs.exp()? - (touches * &logs)?)?;
-    (cost * weights)?.mean_all()
+    let touches = tensor(batch.iter().flat_map(|one| one.example.touches).collect())?;
+    let share = tensor(batch.iter().flat_map(|one| one.share).collect())?;
+    let scale = tensor(batch.iter().flat_map(|one| one.scale).collect())?;
+    let expected = logs.exp()?;
+    let cost = (&expected - (touches * &logs)?)?;
+    // What an example counts is given beforehand: no slope goes through it.
+    let counts = (share / (scale + expected.detach())?)?;
+    (cost * counts)?.mean_all()
 }
 
 /// Shortens the slopes to [`SLOPE_MAX`].

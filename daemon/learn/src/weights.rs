@@ -14,27 +14,28 @@ pub(crate) const GATE_ROWS: usize = GATES * HIDDEN;
 /// The numbers of a network, each matrix row by row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
-    /// What an input does to each gate: `[96, 4]`.
+    /// What an input does to each gate: `[144, 12]`.
     pub input: Vec<f32>,
-    /// What the state does to each gate: `[96, 32]`.
+    /// What the state does to each gate: `[144, 48]`.
     pub recurrent: Vec<f32>,
-    /// Biases beside the input: `[96]`.
+    /// Biases beside the input: `[144]`.
     pub input_bias: Vec<f32>,
-    /// Biases beside the state: `[96]`.
+    /// Biases beside the state: `[144]`.
     pub recurrent_bias: Vec<f32>,
-    /// From the last state to the logarithm of each horizon's touches: `[4, 32]`.
+    /// From the last state to the logarithm of the factor by which the naive forecast of each horizon
+    /// is off: `[4, 48]`.
     pub head: Vec<f32>,
     /// Its biases: `[4]`.
     pub head_bias: Vec<f32>,
 }
 
 impl Weights {
-    /// Weights to begin with, from a seed, even between -1 / sqrt(32) and 1 / sqrt(32) as those of
-    /// `PyTorch`. The head expects `logs` of whatever it is shown.
+    /// Weights to begin with, from a seed, even between -1 / sqrt(48) and 1 / sqrt(48) as those of
+    /// `PyTorch`. The head is zero: it leaves the naive forecast as it is.
     #[must_use]
-    pub fn fresh(seed: u64, logs: [f32; HORIZONS]) -> Self {
+    pub fn fresh(seed: u64) -> Self {
         let mut random = Pcg64Mcg::seed_from_u64(seed);
-        #[allow(clippy::cast_precision_loss, reason = "32")]
+        #[allow(clippy::cast_precision_loss, reason = "48")]
         let bound = (HIDDEN as f32).sqrt().recip();
         let mut some = |count: usize| -> Vec<f32> {
             (0..count)
@@ -46,8 +47,8 @@ impl Weights {
             recurrent: some(GATE_ROWS * HIDDEN),
             input_bias: some(GATE_ROWS),
             recurrent_bias: some(GATE_ROWS),
-            head: some(HORIZONS * HIDDEN),
-            head_bias: logs.to_vec(),
+            head: vec![0.0; HORIZONS * HIDDEN],
+            head_bias: vec![0.0; HORIZONS],
         }
     }
 

@@ -13,7 +13,10 @@ use ort::environment::Environment;
 use ort::session::Session;
 use ort::value::Tensor;
 use tier_learn::{Model, Weights, forecast};
-use tier_network::contract::{Codes, FEATURES, HORIZONS, INPUT, OUTPUT, STEPS, code, features};
+use tier_network::contract::{
+    Codes, FEATURES, HIDDEN, HORIZONS, INPUT, NAIVE_INPUT, NETWORK_STEPS, OUTPUT, STEPS, code,
+    features, naive_logs,
+};
 use tier_tests::skip;
 
 /// The library, where tests/setup puts it or the environment says it is.
@@ -59,17 +62,16 @@ fn histories() -> Vec<Codes> {
 }
 
 fn run(session: &mut Session, histories: &[Codes]) -> Vec<[f32; HORIZONS]> {
-    let numbers: Vec<f32> = histories
+    let steps = histories
         .iter()
-        .flat_map(|codes| {
-            codes
-                .iter()
-                .enumerate()
-                .flat_map(|(at, code)| features(at, *code))
-        })
-        .collect();
-    let input = Tensor::from_array(([histories.len(), STEPS, FEATURES], numbers)).unwrap();
-    let outputs = session.run(ort::inputs![INPUT => input]).unwrap();
+        .flat_map(|codes| (0..NETWORK_STEPS).flat_map(|at| features(at, codes)));
+    let shape = [histories.len(), NETWORK_STEPS, FEATURES];
+    let history = Tensor::from_array((shape, steps.collect::<Vec<_>>())).unwrap();
+    let naive: Vec<_> = histories.iter().flat_map(naive_logs).collect();
+    let naive = Tensor::from_array(([histories.len(), HORIZONS], naive)).unwrap();
+    let outputs = session
+        .run(ort::inputs![INPUT => history, NAIVE_INPUT => naive])
+        .unwrap();
     let (shape, numbers) = outputs[OUTPUT].try_extract_tensor::<f32>().unwrap();
     assert_eq!(&shape[..], [i64::try_from(histories.len()).unwrap(), 4]);
     numbers
@@ -104,7 +106,12 @@ fn the_runtime_gives_the_numbers_of_candle() {
     let path = folder.path().join("fresh.onnx");
     for seed in 0..4 {
         let model = Model {
-            weights: Weights::fresh(seed, [0.1, 2.0, -3.0, 8.0]),
+            weights: Weights {
+                // A fresh head lets nothing of the rest through.
+                head: Weights::fresh(seed + 100).recurrent[..HORIZONS * HIDDEN].to_vec(),
+                head_bias: vec![0.1, 2.0, -3.0, 8.0],
+                ..Weights::fresh(seed)
+            },
             facts: std::collections::BTreeMap::default(),
         };
         model.write(&path).unwrap();

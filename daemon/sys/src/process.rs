@@ -36,6 +36,28 @@ pub fn run_before_others() -> io::Result<()> {
     }
 }
 
+/// Lets this thread run only when no other wants to (sched(7), `SCHED_IDLE`), or else, where that is
+/// forbidden, after all others of ordinary scheduling (nice value 19). Threads and processes that it
+/// starts afterwards inherit it.
+pub fn run_when_idle() -> io::Result<()> {
+    const THIS_THREAD: libc::pid_t = 0;
+    const LAST: libc::c_int = 19;
+    let param = libc::sched_param { sched_priority: 0 };
+    // SAFETY: sched_setscheduler reads the parameter, which lives until it has returned.
+    let result =
+        unsafe { libc::sched_setscheduler(THIS_THREAD, libc::SCHED_IDLE, &raw const param) };
+    if result == 0 {
+        return Ok(());
+    }
+    // SAFETY: setpriority takes three numbers, and touches no memory of ours.
+    let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, LAST) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +68,24 @@ mod tests {
         let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
         let (_name, rest) = stat.rsplit_once(") ").unwrap();
         rest.split(' ').nth(16).unwrap().parse().unwrap()
+    }
+
+    /// Field 41: 5 is `SCHED_IDLE`.
+    fn policy_of_this_thread() -> u32 {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        let (_name, rest) = stat.rsplit_once(") ").unwrap();
+        rest.split(' ').nth(38).unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn only_the_thread_that_asks_runs_when_idle() {
+        let asked = std::thread::spawn(|| {
+            run_when_idle().unwrap();
+            (policy_of_this_thread(), nice_of_this_thread())
+        });
+        let (policy, nice) = asked.join().unwrap();
+        assert!(policy == 5 || nice == 19, "policy {policy}, nice {nice}");
+        assert_ne!(policy_of_this_thread(), 5);
     }
 
     #[test]

@@ -87,6 +87,8 @@ fn the_same_seed_gives_the_same_examples_and_another_others() {
     let examples = of_load(&recipe, 1, 100);
     assert_eq!(examples, of_load(&recipe, 1, 100));
     assert_ne!(examples, of_load(&recipe, 2, 100));
+    let is_whole = |one: &Example| one.at_seconds.is_multiple_of(60) && one.at_seconds > 0;
+    assert!(examples.iter().all(is_whole));
     let silent = examples.iter().filter(|example| kind(&example.codes) == 0);
     assert!(silent.count() <= 10);
     assert!(examples.len() > 50, "{}", examples.len());

@@ -1,12 +1,11 @@
 use prost::Message;
 
 use super::*;
-use tier_network::contract::HORIZONS;
 
 fn model() -> Model {
     let facts = [("tierd.trained".to_owned(), "in a test".to_owned())];
     Model {
-        weights: Weights::fresh(3, [0.5; HORIZONS]),
+        weights: Weights::fresh(3),
         facts: facts.into(),
     }
 }
@@ -32,7 +31,7 @@ fn a_model_comes_back_as_it_was() {
 fn other_shapes_graphs_and_versions_are_refused_by_name() {
     let shape = refused(|model| model.graph.as_mut().unwrap().initializer[1].dims[2] = 16);
     assert!(
-        shape.contains("gru.r") && shape.contains("[1, 96, 16]"),
+        shape.contains("gru.r") && shape.contains("[1, 144, 16]"),
         "{shape}"
     );
     let bytes = refused(|model| {
@@ -50,8 +49,11 @@ fn other_shapes_graphs_and_versions_are_refused_by_name() {
     assert!(graph.contains("graph"), "{graph}");
     let opset = refused(|model| model.opset_import[0].version = 22);
     assert!(opset.contains("22"), "{opset}");
-    let version = refused(|model| model.metadata_props[0].value = "2".to_owned());
-    assert!(version.contains("version 2"), "{version}");
+    let version = refused(|model| model.metadata_props[0].value = "1".to_owned());
+    assert!(
+        version.contains("of version 1, and wanted is 2"),
+        "{version}"
+    );
     let none = refused(|model| model.metadata_props.clear());
     assert!(none.contains("does not say its version"), "{none}");
     let numbers = refused(|model| {

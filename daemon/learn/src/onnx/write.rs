@@ -9,7 +9,7 @@ use super::proto::{
 use super::{Model, VERSION_KEY};
 use crate::weights::{GATE_ROWS, Weights};
 use tier_network::contract::{
-    FEATURES, HIDDEN, HORIZONS, INPUT, LOG_RANGE, OUTPUT, STEPS, VERSION,
+    FEATURES, HIDDEN, HORIZONS, INPUT, LOG_RANGE, NAIVE_INPUT, NETWORK_STEPS, OUTPUT, VERSION,
 };
 
 /// Version of the operators: the GRU of 14 is in every runtime that the daemon opens.
@@ -50,12 +50,15 @@ fn graph(weights: &Weights) -> Graph {
         node: nodes(),
         name: "tierd".to_owned(),
         initializer: initializers(weights),
-        input: vec![value(INPUT, &[STEPS, FEATURES])],
+        input: vec![
+            value(INPUT, &[NETWORK_STEPS, FEATURES]),
+            value(NAIVE_INPUT, &[HORIZONS]),
+        ],
         output: vec![value(OUTPUT, &[HORIZONS])],
     }
 }
 
-/// From the histories to what is expected.
+/// From the histories and their naive forecasts to what is expected.
 pub(super) fn nodes() -> Vec<Node> {
     let time_first = ints("perm", &[1, 0, 2]);
     let gru = vec![int("hidden_size", HIDDEN), int("linear_before_reset", 1)];
@@ -71,9 +74,10 @@ pub(super) fn nodes() -> Vec<Node> {
         node(
             "Gemm",
             &["state", HEAD, HEAD_BIAS],
-            &["unbounded"],
+            &["off"],
             vec![int("transB", 1)],
         ),
+        node("Add", &[NAIVE_INPUT, "off"], &["unbounded"], Vec::new()),
         node(
             "Clip",
             &["unbounded", LOG_MIN, LOG_MAX],
