@@ -13,7 +13,10 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::value::Tensor;
 use tier_core::forecast::{GroupForecast, GroupHistory};
 
-use crate::contract::{Codes, FEATURES, HORIZONS, INPUT, OUTPUT, STEPS, VERSION, features};
+use crate::contract::{
+    Codes, FEATURES, HORIZONS, INPUT, NAIVE_INPUT, NETWORK_STEPS, OUTPUT, VERSION, features,
+    naive_logs,
+};
 
 /// Where the library is looked for if nobody says where: as the dynamic linker does, then where it
 /// is mostly put by hand.
@@ -188,15 +191,17 @@ impl Network {
         forecasts: &mut Vec<[f32; HORIZONS]>,
     ) -> Result<(), NetworkError> {
         let failed = |error: ort::Error| NetworkError::Forecast(error.to_string());
-        let mut numbers = Vec::with_capacity(histories.len() * STEPS * FEATURES);
+        let mut numbers = Vec::with_capacity(histories.len() * NETWORK_STEPS * FEATURES);
+        let mut naive = Vec::with_capacity(histories.len() * HORIZONS);
         for codes in histories {
-            for (at, code) in codes.iter().enumerate() {
-                numbers.extend(features(at, *code));
-            }
+            numbers.extend((0..NETWORK_STEPS).flat_map(|at| features(at, codes)));
+            naive.extend(naive_logs(codes));
         }
-        let shape = [histories.len(), STEPS, FEATURES];
-        let input = Tensor::from_array((shape, numbers)).map_err(failed)?;
-        let inputs = ort::inputs![INPUT => input];
+        let shape = [histories.len(), NETWORK_STEPS, FEATURES];
+        let history = Tensor::from_array((shape, numbers)).map_err(failed)?;
+        let shape = [histories.len(), HORIZONS];
+        let naive = Tensor::from_array((shape, naive)).map_err(failed)?;
+        let inputs = ort::inputs![INPUT => history, NAIVE_INPUT => naive];
         let outputs = self.session.run(inputs).map_err(failed)?;
         let output = outputs
             .get(OUTPUT)
