@@ -11,6 +11,7 @@ mod learned;
 mod nearby;
 mod rhythm;
 mod shadow;
+mod shapes;
 mod windows;
 
 use std::fmt;
@@ -337,7 +338,10 @@ impl Forecasts {
 
     /// Takes in what somebody outside forecasts of groups.
     pub(crate) fn told(&mut self, window: u64, groups: &[GroupForecast], scene: Scene<'_>) {
-        self.experts.learned.told(window, groups, scene);
+        let Experts {
+            rhythm, learned, ..
+        } = &mut self.experts;
+        learned.told(window, groups, rhythm, scene);
     }
 
     /// What others are to be asked and told since the last time.

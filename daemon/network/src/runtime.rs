@@ -179,7 +179,7 @@ impl Network {
         let all = self.forecast(groups.iter().map(|one| &one.codes))?;
         let pairs = groups.iter().zip(all);
         let forecasts = pairs.map(|(one, touches)| GroupForecast {
-            group: one.group,
+            first: one.first,
             touches,
         });
         Ok(forecasts.collect())

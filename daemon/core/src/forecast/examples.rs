@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::drift::Drift;
 use super::history::{Codes, listed};
 use super::rhythm::{Group, Rhythm};
+use super::shapes::Run;
 use super::{FINITE, Known, code};
+use crate::units::VolumeRegion;
 
 /// Examples begun in a window, at most.
 const BEGUN_MAX: usize = 8;
@@ -42,7 +44,7 @@ pub struct Drifted {
 
 #[derive(Clone, Debug)]
 struct Awaited {
-    group: u32,
+    run: Run,
     window: u64,
     codes: Codes,
     /// What the network, and the reactive expert, expected.
@@ -74,10 +76,10 @@ fn error(said: &[f64; FINITE], came: &[f64; FINITE]) -> f64 {
 }
 
 /// Whether examples of a group are begun in a window, of which one group in `part` is chosen.
-fn is_chosen(group: u32, window: u64, part: u32) -> bool {
+fn is_chosen(first: u32, window: u64, part: u32) -> bool {
     // Both are spread by odd constants (Knuth, 6.4), so that neighbours have their turns apart.
     let window = u32::try_from(window % u64::from(u32::MAX)).unwrap_or(0);
-    let spread = group.wrapping_mul(0x9e37_79b9) ^ window.wrapping_mul(0x85eb_ca6b);
+    let spread = first.wrapping_mul(0x9e37_79b9) ^ window.wrapping_mul(0x85eb_ca6b);
     (spread.wrapping_mul(0xc2b2_ae35) >> 16).is_multiple_of(part.max(1))
 }
 
@@ -87,13 +89,16 @@ impl Examples {
         let part = u32::try_from(groups.len() / BEGUN_MAX).unwrap_or(u32::MAX);
         let chosen = groups
             .iter()
-            .filter(|one| is_chosen(one.history.group, window, part));
+            .filter(|one| is_chosen(one.history.first.0, window, part));
         for one in chosen.take(BEGUN_MAX) {
             if self.awaited.len() >= AWAITED_MAX {
                 return;
             }
             self.awaited.push_back(Awaited {
-                group: one.history.group,
+                run: Run {
+                    first: one.history.first.0,
+                    count: one.history.count,
+                },
                 window,
                 codes: one.history.codes,
                 said: None,
@@ -105,10 +110,10 @@ impl Examples {
     }
 
     /// Takes in what was forecast in a window.
-    pub(super) fn said(&mut self, window: u64, of: impl Fn(u32) -> Option<[f64; FINITE]>) {
+    pub(super) fn said(&mut self, window: u64, of: impl Fn(Run) -> Option<[f64; FINITE]>) {
         let begun = self.awaited.iter_mut().rev();
         for one in begun.take_while(|one| one.window == window) {
-            one.said = of(one.group);
+            one.said = of(one.run);
         }
     }
 
@@ -120,9 +125,13 @@ impl Examples {
         ends: [u64; FINITE],
         rhythm: &Rhythm,
     ) -> (Vec<Example>, Option<Drifted>) {
+        // What was halved or joined meanwhile is no longer what was asked about.
+        let is_other = |one: &Awaited| rhythm.run_of(VolumeRegion(one.run.first)) != Some(one.run);
+        let is_gone = |one: &Awaited| rhythm.run_of(VolumeRegion(one.run.first)).is_none();
+        self.awaited.retain(|one| is_gone(one) || !is_other(one));
         for one in &mut self.awaited {
             // A group that was silent for long is forgotten, and counted from nothing after that.
-            let counter = rhythm.group(one.group).map_or(0.0, Group::total);
+            let counter = rhythm.group(one.run).map_or(0.0, Group::total);
             let more = if counter < one.counter {
                 counter
             } else {

@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::examples::{Drifted, Example, Examples};
-use super::history::{Codes, GROUP_REGIONS, STEPS, WINDOW_TIMES, WINDOWS, listed};
+use super::history::{Codes, STEPS, WINDOW_TIMES, WINDOWS, listed};
 use super::lasting::Lasting;
-use super::rhythm::Rhythm;
+use super::rhythm::{Rhythm, views};
+use super::shapes::Run;
 use super::{
     Expected, Expert, ExpertName, FINITE, HORIZONS, LAST, Scene, Spans, Stakes, Touched, touches,
 };
@@ -27,8 +28,10 @@ const SOON: usize = 1;
 /// A group that is asked about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GroupHistory {
-    /// Number of the group: its first region by [`GROUP_REGIONS`].
-    pub group: u32,
+    /// Its first region.
+    pub first: VolumeRegion,
+    /// Its regions: a power of two, 64 at most.
+    pub count: u32,
     /// What was counted in its last windows.
     #[serde(with = "listed")]
     pub codes: Codes,
@@ -37,8 +40,8 @@ pub struct GroupHistory {
 /// What is forecast of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GroupForecast {
-    /// Its number.
-    pub group: u32,
+    /// Its first region.
+    pub first: VolumeRegion,
     /// Its touches from the end of the last window until each horizon but the last.
     pub touches: [f32; FINITE],
 }
@@ -63,6 +66,7 @@ pub(super) struct Known {
 
 #[derive(Clone, Copy, Debug)]
 struct Answer {
+    run: Run,
     touches: [f64; FINITE],
     /// Touches of the lasting span of all its regions.
     heat: f64,
@@ -81,18 +85,9 @@ pub(crate) struct Learned {
     examples: Examples,
 }
 
-/// The regions of a group that were ever touched.
-fn views(group: u32, scene: Scene<'_>) -> impl Iterator<Item = (VolumeRegion, View)> {
-    let first = group.saturating_mul(GROUP_REGIONS);
-    (first..first.saturating_add(GROUP_REGIONS))
-        .map(VolumeRegion)
-        .filter_map(move |region| Some((region, scene.heat.view(region, scene.now)?)))
-}
-
-fn heat_of(group: u32, scene: Scene<'_>) -> f64 {
-    views(group, scene)
-        .map(|(_, view)| view.spans[LASTING])
-        .sum()
+fn heat_of(run: Run, scene: Scene<'_>) -> f64 {
+    let views = views(run, scene);
+    views.map(|(_, view)| view.spans[LASTING]).sum()
 }
 
 /// Touches until the farthest horizon, were the group used all the time as it was in its busiest
@@ -181,14 +176,18 @@ impl Learned {
         #[allow(clippy::cast_precision_loss, reason = "some windows")]
         let farthest = (self.horizons_nanos[LAST - 1] / self.window_nanos()) as f64;
         let mut known = Vec::new();
-        for (group, followed) in rhythm.groups() {
+        for (run, followed) in rhythm.groups() {
             let codes = followed.history();
             let most = touches_at_most(&codes, farthest);
             if most * stakes.gain_seconds > stakes.copy_seconds {
-                let heat = heat_of(group, scene);
+                let heat = heat_of(run, scene);
                 let naive = self.lasting.of_heat(heat).0;
                 known.push(Known {
-                    history: GroupHistory { group, codes },
+                    history: GroupHistory {
+                        first: VolumeRegion(run.first),
+                        count: run.count,
+                        codes,
+                    },
                     counter: followed.total(),
                     naive: std::array::from_fn(|horizon| naive[horizon]),
                 });
@@ -198,7 +197,13 @@ impl Learned {
     }
 
     /// Takes in what was said of groups in the window in which it was asked.
-    pub(crate) fn told(&mut self, window: u64, forecasts: &[GroupForecast], scene: Scene<'_>) {
+    pub(crate) fn told(
+        &mut self,
+        window: u64,
+        forecasts: &[GroupForecast],
+        rhythm: &Rhythm,
+        scene: Scene<'_>,
+    ) {
         if !self.ready || window != self.asked_in {
             return;
         }
@@ -211,18 +216,27 @@ impl Learned {
                 continue;
             }
             let touches = one.touches.map(f64::from);
-            let heat = heat_of(one.group, scene);
-            let answer = Answer { touches, heat };
-            self.answers.insert(one.group, answer);
+            let Some(run) = rhythm.run_of(one.first) else {
+                continue;
+            };
+            let heat = heat_of(run, scene);
+            let answer = Answer { run, touches, heat };
+            self.answers.insert(run.first, answer);
             if touches[SOON] >= 1.0 {
-                let due = views(one.group, scene)
-                    .filter(|(_, view)| touches[SOON] * answer.share(view) >= 1.0);
+                let due =
+                    views(run, scene).filter(|(_, view)| touches[SOON] * answer.share(view) >= 1.0);
                 self.names.extend(due.map(|(region, _)| region));
             }
         }
         let answers = &self.answers;
-        self.examples
-            .said(window, |group| Some(answers.get(&group)?.touches));
+        let of = |run: Run| Some(answers.get(&run.first)?.touches);
+        self.examples.said(window, of);
+    }
+
+    /// What was said of the group that a region is in.
+    fn answer(&self, region: VolumeRegion) -> Option<&Answer> {
+        let (_, answer) = self.answers.range(..=region.0).next_back()?;
+        answer.run.has(region.0).then_some(answer)
     }
 }
 
@@ -250,7 +264,7 @@ impl Expert for Learned {
 
     fn expected(&self, region: VolumeRegion, view: &View, running: f64, _: Scene<'_>) -> Expected {
         let lasting = self.lasting.of(view, running);
-        let Some(answer) = self.answers.get(&(region.0 / GROUP_REGIONS)) else {
+        let Some(answer) = self.answer(region) else {
             return lasting;
         };
         let share = answer.share(view);

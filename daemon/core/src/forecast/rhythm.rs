@@ -6,12 +6,11 @@
 //! without one is expected to go on as it was. Invariants: bounded memory; a period is one only if
 //! it was seen at least twice.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::history::{self, Codes, GROUP_REGIONS};
 use super::lasting::Lasting;
+use super::shapes::{Run, Shapes};
 use super::windows::{WINDOWS, Windows, WindowsMemory};
 use super::{Expected, Expert, ExpertName, HORIZONS, LAST, Scene, Spans, Touched};
 use crate::heat::{LASTING, View};
@@ -34,6 +33,14 @@ const NEARLY_BEST: f64 = 0.75;
 const PERIODS: usize = 3;
 /// Groups that are followed, at most.
 const GROUPS_MAX: usize = 1 << 16;
+/// Windows between two looks at how a group's halves are used.
+const RESHAPE_EVERY: u64 = 16;
+/// Difference between two halves from which on they are groups of their own.
+const SPLIT_FROM: f64 = 0.4;
+/// And below which they are one again; between them, they stay as they are.
+const JOIN_BELOW: f64 = 0.1;
+/// Touches below which nothing is known of when a half is used.
+const DIFFER_TOUCHES_MIN: f64 = 64.0;
 /// Horizon within which regions that are to be used are named.
 const SOON: usize = 1;
 
@@ -45,10 +52,15 @@ struct Scale {
     period: Option<(f64, f64)>,
 }
 
+/// Use of one half of a group.
+type Half = [Windows; SCALES];
+
 /// A group of regions.
 #[derive(Clone, Debug)]
 pub(super) struct Group {
     scales: [Scale; SCALES],
+    /// Use of each of its halves, unless it is one region.
+    halves: Option<Box<[Half; 2]>>,
     /// Touches since it is followed.
     total: f64,
     /// Touches of the lasting span of all its regions.
@@ -57,10 +69,11 @@ pub(super) struct Group {
     expected: Option<[f64; LAST]>,
 }
 
-/// A group, as it is remembered.
+/// A group, as it is remembered. What its halves were is not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct GroupMemory {
-    number: u32,
+    first: u32,
+    count: u32,
     total: f64,
     scales: Vec<(WindowsMemory, Option<(f64, f64)>)>,
 }
@@ -70,7 +83,7 @@ pub(crate) struct GroupMemory {
 pub(crate) struct Rhythm {
     lasting: Lasting,
     horizons_nanos: Spans,
-    groups: BTreeMap<u32, Group>,
+    groups: Shapes<Group>,
     refreshed_in: u64,
 }
 
@@ -179,7 +192,7 @@ impl Rhythm {
         Self {
             lasting,
             horizons_nanos,
-            groups: BTreeMap::new(),
+            groups: Shapes::new(GROUPS_MAX),
             refreshed_in: 0,
         }
     }
@@ -196,8 +209,9 @@ impl Rhythm {
 
     /// What is known of each group.
     pub(super) fn remember(&self) -> Vec<GroupMemory> {
-        let remember = |(number, group): (&u32, &Group)| GroupMemory {
-            number: *number,
+        let remember = |(run, group): (Run, &Group)| GroupMemory {
+            first: run.first,
+            count: run.count,
             total: group.total,
             scales: group
                 .scales
@@ -212,27 +226,37 @@ impl Rhythm {
     pub(super) fn recall(&mut self, groups: &[GroupMemory], now: Now) {
         let running: [u64; SCALES] = std::array::from_fn(|scale| self.window(scale, now));
         for one in groups.iter().take(GROUPS_MAX) {
-            let mut group = Group::new(running);
+            let run = Run {
+                first: one.first,
+                count: one.count,
+            };
+            let mut group = Group::new(running, run);
             for (scale, (windows, period)) in group.scales.iter_mut().zip(&one.scales) {
                 scale.windows = Windows::recalled(windows);
                 scale.period = *period;
             }
             group.total = one.total;
-            group.advance(running, one.number);
+            group.advance(running, phase(run));
             if group.is_known() {
-                self.groups.insert(one.number, group);
+                self.groups.insert(run, group);
             }
         }
     }
 
-    /// The groups that are followed, by their numbers.
-    pub(super) fn groups(&self) -> impl Iterator<Item = (u32, &Group)> {
-        self.groups.iter().map(|(number, group)| (*number, group))
+    /// The groups that are followed.
+    pub(super) fn groups(&self) -> impl Iterator<Item = (Run, &Group)> {
+        self.groups.iter()
     }
 
-    /// One of them.
-    pub(super) fn group(&self, number: u32) -> Option<&Group> {
-        self.groups.get(&number)
+    /// The regions that are forecast as one with this one, if they are followed.
+    pub(super) fn run_of(&self, region: VolumeRegion) -> Option<Run> {
+        self.groups.run_of(region.0)
+    }
+
+    /// One of them, if it is one still.
+    pub(super) fn group(&self, run: Run) -> Option<&Group> {
+        let is_same = self.groups.run_of(run.first) == Some(run);
+        self.groups.get(run.first).filter(|_| is_same)
     }
 
     /// The scale on which a group's use resembles itself most, and its period in windows.
@@ -272,38 +296,36 @@ impl Rhythm {
         Some(std::array::from_fn(until))
     }
 
-    /// A group was used.
-    fn used(&mut self, number: u32, touches: f64, windows: [u64; SCALES]) {
-        if self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(&number) {
-            return;
-        }
-        let group = self.groups.entry(number);
-        let group = group.or_insert_with(|| Group::new(windows));
-        group.advance(windows, number);
-        group.total += touches;
-        for scale in &mut group.scales {
-            scale.windows.add(touches);
-        }
+    /// Takes in the first of these regions and those of its group, and gives the others.
+    fn used<'a>(&mut self, touched: &'a [Touched], windows: [u64; SCALES]) -> &'a [Touched] {
+        let Some(first) = touched.first().map(|one| one.region.0) else {
+            return &[];
+        };
+        let followed = self.groups.follow(first, |run| Group::new(windows, run));
+        let (Some(run), Some(group)) = (followed, self.groups.get_mut(first)) else {
+            return &touched[1..];
+        };
+        let end = touched.partition_point(|one| one.region.0 < run.first + run.count);
+        let (own, others) = touched.split_at(end);
+        group.advance(windows, phase(run));
+        group.add(run, own);
+        others
     }
 
     /// Looks anew at what each group with a period is about to do.
     fn refresh(&mut self, scene: Scene<'_>) -> Vec<VolumeRegion> {
-        let mut names = Vec::new();
         let windows = std::array::from_fn(|scale| self.window(scale, scene.now));
-        let mut groups = std::mem::take(&mut self.groups);
-        groups.retain(|number, group| {
-            group.advance(windows, *number);
+        self.groups.retain(|run, group| {
+            group.advance(windows, phase(run));
             group.is_known()
         });
-        for (number, group) in &mut groups {
+        self.reshape(windows);
+        let mut names = Vec::new();
+        let mut groups = std::mem::replace(&mut self.groups, Shapes::new(0));
+        for (run, group) in groups.iter_mut() {
             group.expected = self.group_expects(group, scene.now);
             if let Some(expected) = group.expected {
-                group.heat = 0.0;
-                let first = number * GROUP_REGIONS;
-                let views: Vec<(VolumeRegion, View)> = (first..first + GROUP_REGIONS)
-                    .map(VolumeRegion)
-                    .filter_map(|region| Some((region, scene.heat.view(region, scene.now)?)))
-                    .collect();
+                let views: Vec<(VolumeRegion, View)> = views(run, scene).collect();
                 group.heat = views.iter().map(|(_, view)| view.spans[LASTING]).sum();
                 let soon = expected[SOON];
                 let is_due = |view: &View| soon * group.share(view) >= 1.0;
@@ -314,15 +336,142 @@ impl Rhythm {
         self.groups = groups;
         names
     }
+
+    /// Halves groups whose halves are used at different times, and joins those that no longer are.
+    fn reshape(&mut self, windows: [u64; SCALES]) {
+        let is_its_turn = |run: Run| (windows[0] + phase(run)).is_multiple_of(RESHAPE_EVERY);
+        let turns = self.groups.iter().filter(|(run, _)| is_its_turn(*run));
+        let (mut split, mut join) = (Vec::new(), Vec::new());
+        for (run, group) in turns {
+            match &group.halves {
+                Some(halves) if differ(&halves[0], &halves[1]) > SPLIT_FROM => split.push(run),
+                _ => join.push(run),
+            }
+        }
+        for run in join {
+            self.groups.join(run, |one, other| {
+                let halves = [one, other].map(Group::windows);
+                let is_alike = differ(&halves[0], &halves[1]) < JOIN_BELOW;
+                is_alike.then(|| Group::joined(halves, one.total + other.total))
+            });
+        }
+        for run in split {
+            self.groups.split(run, |group| group.split(run));
+        }
+    }
+}
+
+/// When a group has its turn, so that not all have it at once.
+const fn phase(run: Run) -> u64 {
+    (run.first / GROUP_REGIONS) as u64
+}
+
+/// The regions of a group that were ever touched.
+pub(super) fn views(run: Run, scene: Scene<'_>) -> impl Iterator<Item = (VolumeRegion, View)> {
+    (run.first..run.first.saturating_add(run.count))
+        .map(VolumeRegion)
+        .filter_map(move |region| Some((region, scene.heat.view(region, scene.now)?)))
+}
+
+/// By how much more the times differ at which two halves are used than they would by chance: the
+/// distance in total variation between where in time the touches of each are, at most 1, on the
+/// scale on which it is largest.
+fn differ(one: &Half, other: &Half) -> f64 {
+    let scales = one.iter().zip(other);
+    scales
+        .map(|(one, other)| differ_on(one, other))
+        .fold(0.0, f64::max)
+}
+
+fn differ_on(one: &Windows, other: &Windows) -> f64 {
+    let (all, others) = (one.total(), other.total());
+    // Of what is hardly used, nothing is known; that it is used less is told by its heat.
+    if all.min(others) < DIFFER_TOUCHES_MIN {
+        return 0.0;
+    }
+    let pairs = one.ended().zip(other.ended());
+    let (mut distance, mut chance) = (0.0, 0.0);
+    for (touches, other) in pairs {
+        distance += (touches / all - other / others).abs() / 2.0;
+        let share = (touches + other) / (all + others);
+        // Half of the mean distance between two counts of Poisson, sqrt(2 / pi) of their deviation.
+        chance += 0.4 * (share * (1.0 / all + 1.0 / others)).sqrt();
+    }
+    distance - 2.0 * chance
 }
 
 impl Group {
-    fn new(windows: [u64; SCALES]) -> Self {
+    fn new(windows: [u64; SCALES], run: Run) -> Self {
+        let half = || windows.map(Windows::new);
         Self {
             scales: windows.map(Scale::new),
+            halves: (run.count > 1).then(|| Box::new([half(), half()])),
             total: 0.0,
             heat: 0.0,
             expected: None,
+        }
+    }
+
+    /// Of what was one half of another.
+    fn of_half(half: &Half, run: Run) -> Self {
+        let running = half.each_ref().map(Windows::running);
+        let mut group = Self::new(running, run);
+        for (scale, windows) in group.scales.iter_mut().zip(half) {
+            scale.windows = windows.clone();
+            scale.period = scale.find_period();
+        }
+        group
+    }
+
+    /// Its halves, each a group of its own.
+    fn split(&self, run: Run) -> [Self; 2] {
+        let runs = run.halves().unwrap_or([run, run]);
+        match &self.halves {
+            Some(halves) => std::array::from_fn(|at| Self::of_half(&halves[at], runs[at])),
+            None => [self.clone(), self.clone()],
+        }
+    }
+
+    /// Of what were its halves.
+    fn joined(halves: [Half; 2], total: f64) -> Self {
+        let [one, other] = &halves;
+        let sum: Half = std::array::from_fn(|scale| one[scale].sum(&other[scale]));
+        let scale = |windows: Windows| {
+            let mut scale = Scale {
+                windows,
+                period: None,
+            };
+            scale.period = scale.find_period();
+            scale
+        };
+        Self {
+            scales: sum.map(scale),
+            halves: Some(Box::new(halves)),
+            total,
+            heat: 0.0,
+            expected: None,
+        }
+    }
+
+    fn windows(&self) -> Half {
+        self.scales.each_ref().map(|scale| scale.windows.clone())
+    }
+
+    /// Takes in the touches of its regions.
+    fn add(&mut self, run: Run, touched: &[Touched]) {
+        let middle = run.first + run.count / 2;
+        let (one, other) = touched.split_at(touched.partition_point(|one| one.region.0 < middle));
+        let [one, other] = [one, other].map(|half| half.iter().map(|one| one.touches).sum::<f64>());
+        self.total += one + other;
+        for scale in &mut self.scales {
+            scale.windows.add(one + other);
+        }
+        if let Some(halves) = &mut self.halves {
+            for (half, touches) in halves.iter_mut().zip([one, other]) {
+                for windows in half {
+                    windows.add(touches);
+                }
+            }
         }
     }
 
@@ -344,9 +493,14 @@ impl Group {
     }
 
     /// Ends all windows before these.
-    fn advance(&mut self, windows: [u64; SCALES], number: u32) {
+    fn advance(&mut self, windows: [u64; SCALES], phase: u64) {
         for (scale, window) in self.scales.iter_mut().zip(windows) {
-            scale.advance(window, u64::from(number));
+            scale.advance(window, phase);
+        }
+        for half in self.halves.iter_mut().flat_map(|halves| halves.iter_mut()) {
+            for (own, window) in half.iter_mut().zip(windows) {
+                own.advance(window);
+            }
         }
     }
 
@@ -372,18 +526,15 @@ impl Expert for Rhythm {
 
     fn touched(&mut self, touched: &[Touched], scene: Scene<'_>) {
         let windows = std::array::from_fn(|scale| self.window(scale, scene.now));
-        let number = |one: &Touched| one.region.0 / GROUP_REGIONS;
-        for group in touched.chunk_by(|one, other| number(one) == number(other)) {
-            let sum = group.iter().map(|one| one.touches).sum();
-            if let Some(first) = group.first() {
-                self.used(number(first), sum, windows);
-            }
+        let mut left = touched;
+        while !left.is_empty() {
+            left = self.used(left, windows);
         }
     }
 
     fn expected(&self, region: VolumeRegion, view: &View, running: f64, _: Scene<'_>) -> Expected {
         let lasting = self.lasting.of(view, running);
-        let group = self.groups.get(&(region.0 / GROUP_REGIONS));
+        let group = self.groups.get(region.0);
         let Some((group, expected)) = group.and_then(|one| Some((one, one.expected?))) else {
             return lasting;
         };
@@ -407,88 +558,4 @@ impl Expert for Rhythm {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The use of windows, one after the other.
-    fn scale(windows: u64, of: impl Fn(u64) -> f64) -> Scale {
-        let mut scale = Scale::new(1_000);
-        for window in 0..windows {
-            scale.advance(1_000 + window, 0);
-            scale.windows.add(of(window));
-        }
-        scale.advance(1_000 + windows, 0);
-        scale
-    }
-
-    /// Busy for a fifth of each period.
-    fn shifts(period: f64) -> impl Fn(u64) -> f64 {
-        move |window| {
-            #[allow(clippy::cast_precision_loss, reason = "a small number")]
-            let phase = window as f64 % period;
-            if phase < period / 5.0 { 100.0 } else { 0.0 }
-        }
-    }
-
-    #[test]
-    fn a_period_is_found_when_it_was_seen_twice_and_not_before() {
-        for (period, seen) in [(20.0, 40), (22.5, 112), (60.0, 128)] {
-            let (found, resembles) = scale(seen, shifts(period)).find_period().unwrap();
-            assert!((found - period).abs() < 1.0, "{found}, not {period}");
-            assert!(resembles > 0.5, "{resembles}");
-        }
-        assert_eq!(scale(30, shifts(20.0)).find_period(), None);
-    }
-
-    #[test]
-    fn what_is_steady_has_no_period_and_what_has_no_order_resembles_itself_little() {
-        assert_eq!(scale(128, |_| 50.0).find_period(), None);
-        assert_eq!(scale(128, |_| 0.0).find_period(), None);
-        // The middle of squares has no order (von Neumann).
-        let orderless = |window: u64| {
-            let square = (window * 7_919 + 12_345).pow(2) / 1_000 % 100;
-            if square < 20 { 100.0 } else { 0.0 }
-        };
-        let found = scale(128, orderless).find_period();
-        assert!(
-            found.is_none_or(|(_, resembles)| resembles < 0.5),
-            "{found:?}"
-        );
-    }
-
-    #[test]
-    fn the_next_window_is_expected_to_be_as_it_was_in_earlier_periods() {
-        // The next window is the hundredth, and the beginning of a shift.
-        let scale = scale(100, shifts(20.0));
-        let expected: Vec<f64> = (0..20)
-            .map(|ahead| scale.expected_in(ahead, 20.0))
-            .collect();
-        assert!(
-            expected[..4].iter().all(|one| (one - 100.0).abs() < 10.0),
-            "{expected:?}"
-        );
-        assert!(
-            expected[4..].iter().all(|one| one.abs() < 1e-9),
-            "{expected:?}"
-        );
-        // And so in the periods after this one.
-        assert!((scale.expected_in(40, 20.0) - 100.0).abs() < 10.0);
-        assert!(scale.expected_in(50, 20.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn windows_in_which_nothing_was_asked_for_were_silent() {
-        let mut scale = scale(60, shifts(20.0));
-        scale.advance(1_000 + 60 + 300, 0);
-        assert!(scale.windows.ended().all(|touches| touches.abs() < 1e-9));
-        assert_eq!(scale.find_period(), None);
-    }
-
-    #[test]
-    fn between_two_windows_the_peak_is_found_by_its_slopes() {
-        let peak = |before, after| between_windows(&[0.0, before, 1.0, after], 2);
-        assert!((peak(0.5, 0.5) - 2.0).abs() < 1e-9);
-        assert!((2.0..2.5).contains(&peak(0.5, 0.8)));
-        assert!((1.5..2.0).contains(&peak(0.8, 0.5)));
-    }
-}
+mod tests;

@@ -90,6 +90,22 @@ impl Windows {
         }
     }
 
+    /// What both come to together, and who was used. Both have ended the same windows.
+    pub(crate) fn sum(&self, other: &Self) -> Self {
+        let both = |one: u8, other: u8| code(touches(one) + touches(other));
+        Self {
+            codes: std::array::from_fn(|at| both(self.codes[at], other.codes[at])),
+            running: self.running,
+            first: self.first.min(other.first),
+            touches: self.touches + other.touches,
+        }
+    }
+
+    /// Touches in the windows that have ended.
+    pub(crate) fn total(&self) -> f64 {
+        self.ended().sum()
+    }
+
     /// From a window on.
     pub(crate) const fn new(window: u64) -> Self {
         Self {

@@ -79,7 +79,7 @@ impl Desk {
             heat: &self.heat,
             now: self.now,
         };
-        self.learned.told(window, groups, scene);
+        self.learned.told(window, groups, &self.rhythm, scene);
     }
 
     fn expects(&self, region: u32) -> Expected {
@@ -103,7 +103,8 @@ impl Desk {
 }
 
 fn forecast(group: u32, touches: [f32; FINITE]) -> GroupForecast {
-    GroupForecast { group, touches }
+    let first = VolumeRegion(64 * group);
+    GroupForecast { first, touches }
 }
 
 #[test]
@@ -117,7 +118,7 @@ fn a_history_tells_each_scale_coarsest_first_and_its_windows_oldest_first() {
     let [one] = &asked.groups[..] else {
         panic!("{:?}", asked.groups)
     };
-    assert_eq!(one.group, 1);
+    assert_eq!((one.first, one.count), (VolumeRegion(64), 64));
     let [coarse, middle, fine] = [0, 1, 2].map(|scale| &one.codes[scale * WINDOWS..][..WINDOWS]);
     let is = |code: u8, count: f64| (touches(code) / count - 1.0).abs() < 0.04;
     assert!(is(fine[WINDOWS - 1], 30.0) && is(fine[WINDOWS - 2], 20.0));
@@ -136,7 +137,7 @@ fn asked_is_once_a_window_and_only_of_what_could_repay_a_copy() {
     // could be touched six times in six.
     desk.window(&[(0, 1), (64, 50)]);
     let asked = desk.window(&[]);
-    let groups: Vec<u32> = asked.groups.iter().map(|one| one.group).collect();
+    let groups: Vec<u32> = asked.groups.iter().map(|one| one.first.0 / 64).collect();
     assert_eq!(groups, [0, 1]);
     let scene = Scene {
         heat: &desk.heat,
@@ -154,7 +155,7 @@ fn asked_is_once_a_window_and_only_of_what_could_repay_a_copy() {
     };
     desk.rhythm.names(scene);
     let asked = desk.learned.ask(&desk.rhythm, &dear, scene).unwrap();
-    let groups: Vec<u32> = asked.groups.iter().map(|one| one.group).collect();
+    let groups: Vec<u32> = asked.groups.iter().map(|one| one.first.0 / 64).collect();
     // One touch a minute would be 360 in six hours: 3.6 s. Fifty would be 180.
     assert_eq!(groups, [1]);
 }

@@ -1,0 +1,173 @@
+use super::*;
+
+/// The use of windows, one after the other.
+fn scale(windows: u64, of: impl Fn(u64) -> f64) -> Scale {
+    let mut scale = Scale::new(1_000);
+    for window in 0..windows {
+        scale.advance(1_000 + window, 0);
+        scale.windows.add(of(window));
+    }
+    scale.advance(1_000 + windows, 0);
+    scale
+}
+
+/// Busy for a fifth of each period.
+fn shifts(period: f64) -> impl Fn(u64) -> f64 {
+    move |window| {
+        #[allow(clippy::cast_precision_loss, reason = "a small number")]
+        let phase = window as f64 % period;
+        if phase < period / 5.0 { 100.0 } else { 0.0 }
+    }
+}
+
+#[test]
+fn a_period_is_found_when_it_was_seen_twice_and_not_before() {
+    for (period, seen) in [(20.0, 40), (22.5, 112), (60.0, 128)] {
+        let (found, resembles) = scale(seen, shifts(period)).find_period().unwrap();
+        assert!((found - period).abs() < 1.0, "{found}, not {period}");
+        assert!(resembles > 0.5, "{resembles}");
+    }
+    assert_eq!(scale(30, shifts(20.0)).find_period(), None);
+}
+
+#[test]
+fn what_is_steady_has_no_period_and_what_has_no_order_resembles_itself_little() {
+    assert_eq!(scale(128, |_| 50.0).find_period(), None);
+    assert_eq!(scale(128, |_| 0.0).find_period(), None);
+    // The middle of squares has no order (von Neumann).
+    let orderless = |window: u64| {
+        let square = (window * 7_919 + 12_345).pow(2) / 1_000 % 100;
+        if square < 20 { 100.0 } else { 0.0 }
+    };
+    let found = scale(128, orderless).find_period();
+    assert!(
+        found.is_none_or(|(_, resembles)| resembles < 0.5),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn the_next_window_is_expected_to_be_as_it_was_in_earlier_periods() {
+    // The next window is the hundredth, and the beginning of a shift.
+    let scale = scale(100, shifts(20.0));
+    let expected: Vec<f64> = (0..20)
+        .map(|ahead| scale.expected_in(ahead, 20.0))
+        .collect();
+    assert!(
+        expected[..4].iter().all(|one| (one - 100.0).abs() < 10.0),
+        "{expected:?}"
+    );
+    assert!(
+        expected[4..].iter().all(|one| one.abs() < 1e-9),
+        "{expected:?}"
+    );
+    // And so in the periods after this one.
+    assert!((scale.expected_in(40, 20.0) - 100.0).abs() < 10.0);
+    assert!(scale.expected_in(50, 20.0).abs() < 1e-9);
+}
+
+#[test]
+fn windows_in_which_nothing_was_asked_for_were_silent() {
+    let mut scale = scale(60, shifts(20.0));
+    scale.advance(1_000 + 60 + 300, 0);
+    assert!(scale.windows.ended().all(|touches| touches.abs() < 1e-9));
+    assert_eq!(scale.find_period(), None);
+}
+
+#[test]
+fn between_two_windows_the_peak_is_found_by_its_slopes() {
+    let peak = |before, after| between_windows(&[0.0, before, 1.0, after], 2);
+    assert!((peak(0.5, 0.5) - 2.0).abs() < 1e-9);
+    assert!((2.0..2.5).contains(&peak(0.5, 0.8)));
+    assert!((1.5..2.0).contains(&peak(0.8, 0.5)));
+}
+
+/// A rhythm that follows 64 regions for so many minutes, each touched as often as it is told.
+fn followed(minutes: u64, touches: impl Fn(u64, u32) -> f64) -> Rhythm {
+    let minute = 60_000_000_000;
+    let spans = [1, 10, 60, 360, u64::MAX / minute].map(|minutes| minutes * minute);
+    let mut heat = crate::heat::Heat::new(166 * minute);
+    heat.start(64, None);
+    let mut rhythm = Rhythm::new(Lasting::new(LASTING, spans, &heat), spans);
+    for at in 0..minutes {
+        let of = |region: u32| Touched {
+            region: VolumeRegion(region),
+            touches: touches(at, region),
+        };
+        let all = (0..64).map(of).filter(|one| one.touches > 0.0);
+        let counted: Vec<Touched> = all.collect();
+        let scene = Scene {
+            heat: &heat,
+            now: Now((1_000 + at) * minute),
+        };
+        rhythm.touched(&counted, scene);
+        rhythm.names(scene);
+    }
+    rhythm
+}
+
+fn runs(rhythm: &Rhythm) -> Vec<(u32, u32)> {
+    let runs = rhythm.groups.iter().map(|(run, _)| (run.first, run.count));
+    runs.collect()
+}
+
+/// Whether it is the turn of one of two, of 20 minutes each.
+fn is_turn(minute: u64, of: u64) -> bool {
+    minute / 20 % 2 == of
+}
+
+#[test]
+fn what_is_used_at_other_times_is_a_group_of_its_own_and_has_its_own_period() {
+    let quarters = |minute: u64, region: u32| {
+        let of = u64::from(region >= 16);
+        f64::from(u8::from(is_turn(minute, of)))
+    };
+    let rhythm = followed(400, quarters);
+    assert_eq!(runs(&rhythm), [(0, 16), (16, 16), (32, 32)]);
+    for (run, group) in rhythm.groups.iter() {
+        let (at, period) = Rhythm::period(group).unwrap();
+        let minutes = [1.0, 8.0, 64.0, 512.0][at] * period;
+        assert!((minutes - 40.0).abs() < 2.0, "{run:?}: {minutes}");
+        assert!(group.total() > 0.0);
+    }
+}
+
+#[test]
+fn what_is_used_alike_is_one_group_however_much_of_it_each_is_used() {
+    let alike = |minute: u64, region: u32| {
+        let turn = f64::from(u8::from(is_turn(minute, 0)));
+        turn * f64::from(1 + region)
+    };
+    assert_eq!(runs(&followed(400, alike)), [(0, 64)]);
+    // Counts without any order (von Neumann's middle of squares) differ by chance alone.
+    let orderless = |minute: u64, region: u32| {
+        let square = (minute * 7_919 + u64::from(region) * 104_729 + 12_345).pow(2) / 1_000;
+        f64::from(u8::from(square % 100 < 7))
+    };
+    assert_eq!(runs(&followed(400, orderless)), [(0, 64)]);
+}
+
+#[test]
+fn what_is_used_alike_again_is_joined_and_what_is_forgotten_was_not_lost() {
+    let turns = |minute: u64, region: u32| {
+        let of = u64::from(region >= 32 && minute < 300);
+        f64::from(u8::from(is_turn(minute, of)))
+    };
+    assert_eq!(runs(&followed(299, turns)), [(0, 32), (32, 32)]);
+    // The finest scale remembers two hours, the coarsest that is compared six days.
+    let rhythm = followed(300 + 130 * 64, turns);
+    assert_eq!(runs(&rhythm), [(0, 64)]);
+    let group = rhythm.groups.get(0).unwrap();
+    assert!(group.total() > 250_000.0, "{}", group.total());
+}
+
+#[test]
+fn there_are_never_more_groups_than_may_be() {
+    let mut groups = Shapes::new(3);
+    for region in [0, 64, 128, 192] {
+        groups.follow(region, |_| ());
+    }
+    let run = groups.run_of(0).unwrap();
+    assert!(!groups.split(run, |()| [(), ()]));
+    assert_eq!((groups.len(), groups.run_of(192)), (3, None));
+}
