@@ -18,7 +18,7 @@ use tier_network::contract::{HORIZON_SECONDS, HORIZONS};
 /// Examples between two changes of the weights.
 const BATCH: usize = 256;
 /// Size of a change at first, when training anew.
-const BASE_RATE: f64 = 4e-3;
+const BASE_RATE: f64 = 8e-3;
 /// And when training on: what is known already is not to be forgotten at once.
 const RETRAIN_RATE: f64 = 1e-3;
 /// Fewest examples to train on with, of which so many must be left to learn from.

@@ -17,7 +17,7 @@ use tier_network::contract::{HORIZONS, LOG_RANGE, naive};
 /// before.
 const FLOOR_MIN: f64 = 1e-4;
 const FLOOR_FACTOR: f64 = 1.5;
-const FLOORS: i32 = 36;
+const FLOORS: i32 = 48;
 /// A naive loss of less counts as this: where there is next to nothing to foresee, there is nothing
 /// to gain.
 const LOSS_MIN: f64 = 1e-3;

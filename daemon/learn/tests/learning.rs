@@ -9,10 +9,12 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use tier_learn::dataset::of_load;
 use tier_learn::score::score;
 use tier_learn::train::{Schedule, train};
 use tier_learn::{Example, Model, Weights, example, forecast};
 use tier_network::contract::{HORIZON_SECONDS, WINDOW_SECONDS, WINDOWS, code, naive_logs};
+use tier_sim::generate::recipes;
 
 /// Seconds of a period, and of it those in which there are touches.
 const PERIOD: u32 = 1_200;
@@ -302,4 +304,37 @@ fn a_base_model_is_trained_judged_and_written() {
     assert!(facts["tierd.trained"].contains("1 epochs"), "{facts:?}");
     let bytes = std::fs::metadata(scene.path("base.onnx")).unwrap().len();
     assert!(bytes < 65_536, "{bytes} bytes");
+}
+
+/// The model that comes with tierd.
+fn shipped() -> Model {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/model/base.onnx");
+    Model::read(std::path::Path::new(path)).unwrap()
+}
+
+#[test]
+fn the_model_that_comes_with_tierd_beats_what_goes_on() {
+    let weights = shipped().weights;
+    // Recipes that are made quickly, of seeds that nothing was made of before.
+    let quick = ["daily", "weekly", "streams", "drift"];
+    let mut examples = Vec::new();
+    for recipe in recipes().iter().filter(|one| quick.contains(&one.name)) {
+        for seed in (1 << 40)..(1 << 40) + 4 {
+            examples.append(&mut of_load(recipe, seed, 500));
+        }
+    }
+    let score = score(&weights, &examples).unwrap();
+    assert!(score.share() < 0.9, "{score:?}");
+    assert!(score.shares().iter().all(|one| *one < 1.0), "{score:?}");
+}
+
+#[test]
+fn the_model_that_comes_with_tierd_is_what_its_command_makes() {
+    let trained = &shipped().facts["tierd.trained"];
+    let command = include_str!("../src/lib.rs");
+    assert!(command.contains("--seeds 64 --epochs 10"));
+    assert!(
+        trained.contains("seeds 0 to 63, 1000 examples") && trained.contains("; 10 epochs,"),
+        "{trained}"
+    );
 }
