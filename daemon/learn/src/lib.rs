@@ -55,6 +55,7 @@ pub mod command;
 
 pub use error::LearnError;
 pub use example::Example;
+pub use gain::Gain;
 pub use net::forecast;
 pub use onnx::Model;
 pub use score::Score;
