@@ -2,8 +2,8 @@
 //!
 //! `cargo bench -p tier-learn --bench infer` prints them for the base model, by seconds of CPU, the
 //! network's inputs and the naive forecast being made of histories, too. Goal: 100,000. Seen on a
-//! busy virtual machine of two processors: 226,000 in batches of 32, 208,000 in those of 128 and
-//! 190,000 in those of 4,096.
+//! busy virtual machine of two processors: 226,000 in batches of 32, 230,000 in those of 128 and
+//! 187,000 in those of 4,096.
 //!
 //! What takes time are the steps, one after the other. With fresh weights and inputs that were ready
 //! made, in batches of 128, the same 96 codes gave, in thousands a second:

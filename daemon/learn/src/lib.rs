@@ -10,7 +10,7 @@
 //! tierd-learn base --out daemon/learn/model/base.onnx --seeds 64 --epochs 10
 //! ```
 //!
-//! in five minutes of a busy machine of two processors, and says so itself (`metadata_props`), with
+//! in three and a half minutes of one processor, and says so itself (`metadata_props`), with
 //! its loss beside the naive forecast's. On loads of seeds that it had not learned from, the loss was
 //! so much of the naive forecast's, which was given the best floor for all of them by hindsight
 //! ([`score::Score`]):
@@ -55,6 +55,7 @@ pub mod command;
 
 pub use error::LearnError;
 pub use example::Example;
+pub use gain::Gain;
 pub use net::forecast;
 pub use onnx::Model;
 pub use score::Score;
