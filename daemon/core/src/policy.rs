@@ -151,6 +151,9 @@ impl Policy {
             }
         }
         self.account.save(saved);
+        if samples.regions.is_empty() && samples.lost == 0 {
+            self.pace.observe_silence();
+        }
         let stakes = self.stakes(migrate, now);
         let scene = Scene {
             heat: &self.heat,
