@@ -118,7 +118,7 @@ type Spans = [u64; HORIZONS];
 const LOOKED_AT_MAX: u32 = 1 << 16;
 /// A lead is bounded by what so many changes of all that the tier holds cost.
 const LEAD_CHANGES: f64 = 2.0;
-/// Share of that bound by which a lead must be larger than the lead of who is believed.
+/// Share of that bound which another must have saved more than who is believed.
 const LEAD_STEP: f64 = 0.5;
 
 /// A region's touches of an interval.
@@ -136,6 +136,8 @@ struct Experts {
 }
 
 const EXPERTS: usize = SPANS + 2;
+/// Where the one of rhythm stands among all of them.
+const RHYTHM: usize = EXPERTS - 1;
 
 impl Experts {
     fn all(&self) -> [&dyn Expert; EXPERTS] {
@@ -182,9 +184,14 @@ pub(crate) struct Forecasts {
     shadows: [Shadow; EXPERTS],
     /// What each saved more than the reactive one, in seconds, between two bounds.
     leads: [f64; EXPERTS],
+    /// What each saved more than the one who is believed, since that one is, between the same bounds:
+    /// of two that are both far ahead of the reactive one, the leads do not tell who is better.
+    duels: [f64; EXPERTS],
     believed: usize,
     /// Whether any but the reactive expert may be.
     foresight: bool,
+    /// Whether what is expected has changed at once: who is believed, or what that one names.
+    is_anew: bool,
     /// As of the last interval, for the part that the shadows hold.
     stakes: Stakes,
     part: u32,
@@ -216,10 +223,12 @@ impl Forecasts {
             experts,
             shadows: Default::default(),
             leads: [0.0; EXPERTS],
+            duels: [0.0; EXPERTS],
             stakes: Stakes::default(),
             part: 1,
             believed: LASTING,
             foresight: config.foresight,
+            is_anew: false,
         }
     }
 
@@ -238,8 +247,9 @@ impl Forecasts {
             capacity: stakes.capacity / part,
             ..*stakes
         };
-        let stakes = self.stakes;
+        let (stakes, believed) = (self.stakes, self.believed);
         let mut besides = Vec::new();
+        let window = self.experts.rhythm.refreshed_in();
         let experts = self.experts.all_mut().into_iter().zip(&mut self.shadows);
         for (at, (expert, shadow)) in experts.enumerate() {
             expert.touched(touched, scene);
@@ -257,10 +267,18 @@ impl Forecasts {
             }
         }
         self.choose(&stakes);
+        let turned = window != self.experts.rhythm.refreshed_in();
+        self.is_anew = believed != self.believed || (self.believed == RHYTHM && turned);
         for shadow in &mut self.shadows {
             shadow.begin();
         }
         besides
+    }
+
+    /// Whether the newest interval changed at once what is expected of regions that it did not
+    /// touch.
+    pub(crate) const fn is_anew(&self) -> bool {
+        self.is_anew
     }
 
     /// Takes in a burst, whose touches are not counted yet.
@@ -272,8 +290,8 @@ impl Forecasts {
         }
     }
 
-    /// Believes who would have saved more than the reactive expert, and most so. As a lead has
-    /// bounds, who was good for long and is no longer is given up soon (Page's test), and who was
+    /// Believes who would have saved more than the reactive expert, until another would have saved
+    /// more than that one. As a lead has bounds, who was good for long and is no longer is given up soon (Page's test), and who was
     /// bad can return.
     fn choose(&mut self, stakes: &Stakes) {
         let most = f64::from(stakes.capacity) * stakes.copy_seconds * 2.0 * LEAD_CHANGES;
@@ -281,17 +299,28 @@ impl Forecasts {
         for (lead, shadow) in self.leads.iter_mut().zip(&self.shadows) {
             *lead = (*lead + shadow.saved_seconds() - reactive).clamp(-most, most);
         }
-        let leads = self.leads.iter().copied().enumerate();
-        let best = leads.max_by(|one, other| one.1.total_cmp(&other.1));
+        let believed = self.shadows[self.believed].saved_seconds();
+        for (duel, shadow) in self.duels.iter_mut().zip(&self.shadows) {
+            *duel = (*duel + shadow.saved_seconds() - believed).clamp(-most, most);
+        }
         if self.leads[self.believed] <= 0.0 {
-            self.believed = LASTING;
+            self.believe(LASTING);
         }
-        if let Some((at, lead)) = best
+        let duels = self.duels.iter().copied().enumerate();
+        let best = duels.max_by(|one, other| one.1.total_cmp(&other.1));
+        if let Some((at, duel)) = best
             && self.foresight
-            && lead > self.leads[self.believed] + most * LEAD_STEP
+            && self.leads[at] > 0.0
+            && duel > most * LEAD_STEP
         {
-            self.believed = at;
+            self.believe(at);
         }
+    }
+
+    fn believe(&mut self, at: usize) {
+        let lead = self.leads[at];
+        self.believed = at;
+        self.duels = self.leads.map(|other| other - lead);
     }
 
     /// Who is believed.

@@ -160,6 +160,12 @@ impl Policy {
             now,
         };
         let mut regions = self.forecasts.touched(&touched, &stakes, scene);
+        if self.forecasts.is_anew() {
+            // Who comes and who leaves was chosen by what was expected before: compared with what is
+            // expected now, a part of a set that is due would make room for the rest of it.
+            self.victims.clear();
+            self.next_plan = now;
+        }
         regions.extend(touched.iter().map(|one| one.region));
         regions.sort_unstable();
         regions.dedup();

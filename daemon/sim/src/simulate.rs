@@ -280,3 +280,5 @@ impl Field<'_> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod turns;
