@@ -71,8 +71,18 @@ impl Pace {
         if blame == Blame::Moves && latency_seconds > self.target() {
             self.level = (self.level * PACE_CUT).max(PACE_MIN);
         } else {
-            self.level = (self.level + PACE_STEP).min(1.0);
+            self.step_up();
         }
+    }
+
+    /// Takes in an interval in which nobody asked for anything: nobody suffered either, and there
+    /// is no latency that could tell so.
+    pub(crate) fn observe_silence(&mut self) {
+        self.step_up();
+    }
+
+    fn step_up(&mut self) {
+        self.level = (self.level + PACE_STEP).min(1.0);
     }
 
     fn target(&self) -> f64 {

@@ -136,7 +136,7 @@ type Spans = [u64; HORIZONS];
 const LOOKED_AT_MAX: u32 = 1 << 16;
 /// A lead is bounded by what so many changes of all that the tier holds cost.
 const LEAD_CHANGES: f64 = 2.0;
-/// Share of that bound by which a lead must be larger than the lead of who is believed.
+/// Share of that bound which another must have saved more than who is believed.
 const LEAD_STEP: f64 = 0.5;
 
 /// A region's touches of an interval.
@@ -155,6 +155,9 @@ struct Experts {
 }
 
 const EXPERTS: usize = SPANS + 3;
+/// Where those of rhythm and of the network stand among all of them.
+const RHYTHM: usize = EXPERTS - 2;
+const LEARNED: usize = EXPERTS - 1;
 
 impl Experts {
     fn all(&self) -> [&dyn Expert; EXPERTS] {
@@ -215,9 +218,16 @@ pub(crate) struct Forecasts {
     shadows: [Shadow; EXPERTS],
     /// What each saved more than the reactive one, in seconds, between two bounds.
     leads: [f64; EXPERTS],
+    /// What each saved more than the one who is believed, since that one is, between the same bounds:
+    /// of two that are both far ahead of the reactive one, the leads do not tell who is better.
+    duels: [f64; EXPERTS],
     believed: usize,
     /// Whether any but the reactive expert may be.
     foresight: bool,
+    /// Whether what is expected has changed at once: who is believed, or what that one names.
+    is_anew: bool,
+    /// Whether the network was heard since the last interval.
+    is_told_anew: bool,
     /// As of the last interval, for the part that the shadows hold.
     stakes: Stakes,
     part: u32,
@@ -261,11 +271,14 @@ impl Forecasts {
             experts,
             shadows: Default::default(),
             leads: [0.0; EXPERTS],
+            duels: [0.0; EXPERTS],
             stakes: Stakes::default(),
             part: 1,
             believed: LASTING,
             foresight: config.foresight,
             asked: None,
+            is_anew: false,
+            is_told_anew: false,
         }
     }
 
@@ -284,8 +297,9 @@ impl Forecasts {
             capacity: stakes.capacity / part,
             ..*stakes
         };
-        let stakes = self.stakes;
+        let (stakes, believed) = (self.stakes, self.believed);
         let mut besides = Vec::new();
+        let window = self.experts.rhythm.refreshed_in();
         let experts = self.experts.all_mut().into_iter().zip(&mut self.shadows);
         let heard = experts.enumerate();
         for (at, (expert, shadow)) in heard.filter(|(_, (expert, _))| expert.is_heard()) {
@@ -310,10 +324,22 @@ impl Forecasts {
         if let Some(asked) = learned.ask(rhythm, &stakes, scene) {
             self.asked = Some(asked);
         }
+        let turned = match self.believed {
+            RHYTHM => window != self.experts.rhythm.refreshed_in(),
+            LEARNED => std::mem::take(&mut self.is_told_anew),
+            _ => false,
+        };
+        self.is_anew = turned || believed != self.believed;
         for shadow in &mut self.shadows {
             shadow.begin();
         }
         besides
+    }
+
+    /// Whether the newest interval changed at once what is expected of regions that it did not
+    /// touch.
+    pub(crate) const fn is_anew(&self) -> bool {
+        self.is_anew
     }
 
     /// Takes in a burst, whose touches are not counted yet.
@@ -342,6 +368,7 @@ impl Forecasts {
             rhythm, learned, ..
         } = &mut self.experts;
         learned.told(window, groups, rhythm, scene);
+        self.is_told_anew = true;
     }
 
     /// What others are to be asked and told since the last time.
@@ -366,14 +393,15 @@ impl Forecasts {
         self.experts.rhythm.recall(&memory.groups, now);
         self.experts.nearby.recall(&memory.neighbours);
         let names = self.experts.all().map(Expert::name);
-        for (at, name) in names.into_iter().enumerate() {
+        for (lead, name) in self.leads.iter_mut().zip(names) {
             let mut known = memory.leads_seconds.iter();
-            if let Some((_, lead)) = known.find(|(known, _)| *known == name) {
-                self.leads[at] = *lead;
+            if let Some((_, known)) = known.find(|(known, _)| *known == name) {
+                *lead = *known;
             }
-            if self.foresight && name == memory.believed {
-                self.believed = at;
-            }
+        }
+        let believed = names.into_iter().position(|name| name == memory.believed);
+        if let Some(at) = believed.filter(|_| self.foresight) {
+            self.believe(at);
         }
     }
 
@@ -382,8 +410,9 @@ impl Forecasts {
         self.experts.learned.status()
     }
 
-    /// Believes who would have saved more than the reactive expert, and most so. As a lead has
-    /// bounds, who was good for long and is no longer is given up soon (Page's test), and who was
+    /// Believes who would have saved more than the reactive expert, until another would have saved
+    /// more than that one. As a lead has bounds, who was good for long and is no longer is given up
+    /// soon (Page's test), and who was
     /// bad can return.
     fn choose(&mut self, stakes: &Stakes) {
         let most = f64::from(stakes.capacity) * stakes.copy_seconds * 2.0 * LEAD_CHANGES;
@@ -397,17 +426,34 @@ impl Forecasts {
                 0.0
             };
         }
-        let leads = self.leads.iter().copied().enumerate();
-        let best = leads.max_by(|one, other| one.1.total_cmp(&other.1));
+        let believed = self.shadows[self.believed].saved_seconds();
+        let experts = self.experts.all().into_iter().zip(&self.shadows);
+        for (duel, (expert, shadow)) in self.duels.iter_mut().zip(experts) {
+            let more = shadow.saved_seconds() - believed;
+            *duel = if expert.is_heard() {
+                (*duel + more).clamp(-most, most)
+            } else {
+                0.0
+            };
+        }
         if self.leads[self.believed] <= 0.0 {
-            self.believed = LASTING;
+            self.believe(LASTING);
         }
-        if let Some((at, lead)) = best
+        let duels = self.duels.iter().copied().enumerate();
+        let best = duels.max_by(|one, other| one.1.total_cmp(&other.1));
+        if let Some((at, duel)) = best
             && self.foresight
-            && lead > self.leads[self.believed] + most * LEAD_STEP
+            && self.leads[at] > 0.0
+            && duel > most * LEAD_STEP
         {
-            self.believed = at;
+            self.believe(at);
         }
+    }
+
+    fn believe(&mut self, at: usize) {
+        let lead = self.leads[at];
+        self.believed = at;
+        self.duels = self.leads.map(|other| other - lead);
     }
 
     /// Who is believed.

@@ -171,12 +171,21 @@ impl Policy {
             }
         }
         self.account.save(saved);
+        if samples.regions.is_empty() && samples.lost == 0 {
+            self.pace.observe_silence();
+        }
         let stakes = self.stakes(migrate, now);
         let scene = Scene {
             heat: &self.heat,
             now,
         };
         let mut regions = self.forecasts.touched(&touched, &stakes, scene);
+        if self.forecasts.is_anew() {
+            // Who comes and who leaves was chosen by what was expected before: compared with what is
+            // expected now, a part of a set that is due would make room for the rest of it.
+            self.victims.clear();
+            self.next_plan = now;
+        }
         regions.extend(touched.iter().map(|one| one.region));
         regions.sort_unstable();
         regions.dedup();

@@ -290,3 +290,5 @@ impl Field<'_> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod turns;

@@ -22,6 +22,22 @@ fn the_pace_is_halved_when_the_foreground_suffers_and_grows_by_steps() {
 }
 
 #[test]
+fn while_nobody_asks_for_anything_the_pace_grows_by_steps() {
+    let mut pace = Pace::new(1_000.0, 0.01);
+    for _ in 0..20 {
+        pace.observe(0.02, Blame::Moves);
+    }
+    assert_eq!(pace.mirrors(8), 1);
+    pace.observe_silence();
+    assert!(pace.bytes_per_second() < 100.0, "a step, not all at once");
+    for _ in 0..20 {
+        pace.observe_silence();
+    }
+    assert!((pace.bytes_per_second() - 1_000.0).abs() < 1e-9);
+    assert_eq!(pace.mirrors(8), 8);
+}
+
+#[test]
 fn without_a_target_the_latency_without_moves_is_the_measure() {
     let mut pace = Pace::new(1_000.0, 0.0);
     for _ in 0..10 {

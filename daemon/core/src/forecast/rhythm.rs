@@ -4,7 +4,7 @@
 //! a minute to hours, and the period that is found in that: the smallest lag at which the use
 //! resembles itself (autocorrelation; Box and Jenkins, "Time Series Analysis", ch. 2). A group
 //! without one is expected to go on as it was. Invariants: bounded memory; a period is one only if
-//! it was seen at least twice.
+//! half of it, at least, was seen to come again.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,13 +21,15 @@ const SCALES: usize = 4;
 const SCALE_FACTOR: u64 = 8;
 /// The shortest period, in windows; a shorter one is found on a finer scale.
 const LAG_MIN: usize = 4;
-/// The longest: it must have been seen twice.
+/// The longest.
 const LAG_MAX: usize = WINDOWS / 2;
-/// Windows between two looks for a period.
+/// Windows between two looks for a period, at most.
 const LOOK_EVERY: u64 = 8;
+/// Of the windows that are known, so many pass between two looks: while few are, each tells much.
+const LOOK_SHARE: u64 = 16;
 /// Resemblance from which a period is one.
 const RESEMBLANCE_MIN: f64 = 0.3;
-/// A shorter lag is the period if it resembles by this share of the best.
+/// A shorter lag, or one on a finer scale, is the period if it resembles by this share of the best.
 const NEARLY_BEST: f64 = 0.75;
 /// Earlier periods that are averaged, at most.
 const PERIODS: usize = 3;
@@ -103,7 +105,8 @@ impl Scale {
             return;
         }
         self.windows.advance(window);
-        if (ended + phase) / LOOK_EVERY != (window + phase) / LOOK_EVERY {
+        let every = (self.windows.known() / LOOK_SHARE).clamp(1, LOOK_EVERY);
+        if (ended + phase) / every != (window + phase) / every {
             self.period = self.find_period();
         }
     }
@@ -111,7 +114,8 @@ impl Scale {
     fn find_period(&self) -> Option<(f64, f64)> {
         // Roots of counts vary by about as much whatever the count (Bartlett 1936).
         let roots: Vec<f64> = self.windows.ended().map(f64::sqrt).collect();
-        let lag_max = LAG_MAX.min(roots.len() / 2);
+        // Of what has come three times, the third is foreseen: half of the second is enough.
+        let lag_max = LAG_MAX.min(roots.len() * 2 / 3);
         let resembles = autocorrelation(&roots, lag_max + 1)?;
         let is_peak = |lag: usize| {
             let at = |lag: usize| resembles.get(lag).copied().unwrap_or(f64::MIN);
@@ -197,6 +201,11 @@ impl Rhythm {
         }
     }
 
+    /// The window in which it last looked at what is about to come.
+    pub(super) const fn refreshed_in(&self) -> u64 {
+        self.refreshed_in
+    }
+
     fn window_nanos(&self, scale: usize) -> u64 {
         let factor = SCALE_FACTOR.pow(u32::try_from(scale).unwrap_or(0));
         (self.horizons_nanos[0].max(1)).saturating_mul(factor)
@@ -259,13 +268,18 @@ impl Rhythm {
         self.groups.get(run.first).filter(|_| is_same)
     }
 
-    /// The scale on which a group's use resembles itself most, and its period in windows.
+    /// The scale on which a group's use has its period, and the period in windows. On a coarse
+    /// scale a turn is lost within a window, and some periods are taken for one.
     fn period(group: &Group) -> Option<(usize, f64)> {
-        let periods = group.scales.iter().enumerate();
-        let periods = periods.filter_map(|(at, scale)| Some((at, scale.period?)));
-        periods
-            .max_by(|(_, (_, one)), (_, (_, other))| one.total_cmp(other))
-            .map(|(at, (period, _))| (at, period))
+        let periods = || group.scales.iter().filter_map(|scale| scale.period);
+        let best = periods()
+            .map(|(_, resembles)| resembles)
+            .fold(0.0, f64::max);
+        let mut scales = group.scales.iter().enumerate();
+        scales.find_map(|(at, scale)| {
+            let (period, resembles) = scale.period?;
+            (resembles >= best * NEARLY_BEST).then_some((at, period))
+        })
     }
 
     /// Touches of a whole group until each horizon but the last.

@@ -264,3 +264,58 @@ fn a_rhythm_goes_on_at_its_hour_after_a_restart() {
     assert!((250.0..600.0).contains(&expected.at(2)), "{expected:?}");
     assert!(later.expects(ExpertName::Lasting, 203).at(2) < 200.0);
 }
+
+#[test]
+fn of_two_that_are_far_ahead_the_one_who_saves_more_is_believed_soon() {
+    let mut desk = Desk::new();
+    let rhythm = RHYTHM;
+    let most = 2.0;
+    // Both have as long a lead as one may have.
+    desk.forecasts.leads[0] = most;
+    desk.forecasts.leads[rhythm] = most;
+    desk.forecasts.believe(0);
+    assert!(desk.forecasts.duels[rhythm].abs() < 1e-12);
+    let saved = |forecasts: &mut Forecasts, recent: f64, rhythm_saves: f64| {
+        for shadow in &mut forecasts.shadows {
+            shadow.begin();
+        }
+        forecasts.shadows[0].save(recent);
+        forecasts.shadows[rhythm].save(rhythm_saves);
+        let stakes = Stakes {
+            capacity: 1,
+            copy_seconds: most / 4.0,
+            ..STAKES
+        };
+        forecasts.choose(&stakes);
+    };
+    saved(&mut desk.forecasts, 5.0, 5.9);
+    assert_eq!(desk.forecasts.believed(), ExpertName::Recent);
+    saved(&mut desk.forecasts, 5.0, 5.9);
+    assert_eq!(desk.forecasts.believed(), ExpertName::Rhythm);
+    // A loss takes the lead down, and not beneath that of one who lost as much.
+    saved(&mut desk.forecasts, -1.5, -1.5);
+    assert_eq!(desk.forecasts.believed(), ExpertName::Rhythm);
+}
+
+#[test]
+fn what_changes_at_once_is_told() {
+    let mut desk = Desk::new();
+    desk.interval(&[(3, 2)]);
+    assert!(
+        !desk.forecasts.is_anew(),
+        "a window passed for one who is not believed"
+    );
+    desk.forecasts.leads[RHYTHM] = 1.0;
+    desk.forecasts.believe(RHYTHM);
+    let anew: Vec<bool> = (0..60)
+        .map(|_| {
+            desk.interval(&[(3, 2)]);
+            desk.forecasts.is_anew()
+        })
+        .collect();
+    let often = anew.iter().filter(|one| **one).count();
+    assert!(
+        (1..=3).contains(&often),
+        "once a window of a minute: {often}"
+    );
+}

@@ -156,6 +156,11 @@ impl Windows {
         oldest.max(self.first)
     }
 
+    /// How many windows that have ended are remembered.
+    pub(crate) fn known(&self) -> u64 {
+        self.running - self.oldest()
+    }
+
     /// Touches in the windows that have ended, from the oldest that is remembered on.
     pub(crate) fn ended(&self) -> impl Iterator<Item = f64> + '_ {
         (self.oldest()..self.running).map(|window| self.of(window))
@@ -209,6 +214,7 @@ mod tests {
         let rounded = |touches: f64| touches.round();
         let ended: Vec<f64> = windows.ended().map(rounded).collect();
         assert_eq!(ended, [3.0, 5.0, 0.0, 0.0]);
+        assert_eq!(windows.known(), 4);
         assert_eq!(windows.back(3).map(rounded), Some(5.0));
         assert_eq!((windows.back(5), windows.back(0)), (None, None));
         windows.advance(14 + 1_000);

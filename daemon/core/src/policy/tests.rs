@@ -480,3 +480,19 @@ fn a_volume_that_is_cut_into_many_extents_is_cut_no_further_and_people_are_told_
     shell.settle();
     assert_eq!(shell.class_of(25), Class::Nvme, "it was not forgotten");
 }
+
+#[test]
+fn in_silence_moves_become_faster() {
+    let mut shell = shell();
+    let mut after = |lost: u64| {
+        shell.step(Event::Samples(Samples {
+            interval: crate::units::Micros(2_000_000),
+            regions: Vec::new(),
+            lost,
+        }));
+        shell.engine.status().copy_bytes_per_second
+    };
+    // Lost counts are no silence.
+    let [lost, again, silent] = [1, 1, 0].map(&mut after);
+    assert!((lost - again).abs() < 1.0 && silent > again, "{silent}");
+}

@@ -21,13 +21,50 @@ fn shifts(period: f64) -> impl Fn(u64) -> f64 {
 }
 
 #[test]
-fn a_period_is_found_when_it_was_seen_twice_and_not_before() {
-    for (period, seen) in [(20.0, 40), (22.5, 112), (60.0, 128)] {
+fn a_period_is_found_when_half_of_it_has_come_again_and_not_before() {
+    for (period, seen) in [(20.0, 30), (20.0, 40), (22.5, 112), (60.0, 128)] {
         let (found, resembles) = scale(seen, shifts(period)).find_period().unwrap();
         assert!((found - period).abs() < 1.0, "{found}, not {period}");
         assert!(resembles > 0.5, "{resembles}");
     }
-    assert_eq!(scale(30, shifts(20.0)).find_period(), None);
+    assert_eq!(scale(29, shifts(20.0)).find_period(), None);
+}
+
+#[test]
+fn what_is_new_is_looked_at_in_each_window_and_what_is_known_for_long_in_each_eighth() {
+    let mut scale = scale(30, shifts(20.0));
+    assert!(scale.period.is_some(), "at once, whatever the phase");
+    for window in 30..1_000 {
+        scale.windows.add(shifts(20.0)(window));
+        scale.period = None;
+        scale.advance(1_001 + window, 3);
+        let looked = scale.period.is_some();
+        let known = u64::min(window + 1, WINDOWS as u64 - 1);
+        let every = (known / LOOK_SHARE).clamp(1, LOOK_EVERY);
+        assert_eq!(looked, (1_004 + window) % every == 0, "{window}");
+    }
+}
+
+#[test]
+fn of_scales_that_resemble_about_as_much_the_finest_has_the_period() {
+    let with = |periods: [Option<(f64, f64)>; SCALES]| {
+        let run = Run { first: 0, count: 1 };
+        let mut group = Group::new([0; SCALES], run);
+        for (scale, period) in group.scales.iter_mut().zip(periods) {
+            scale.period = period;
+        }
+        Rhythm::period(&group)
+    };
+    let coarse = Some((6.2, 0.9));
+    assert_eq!(
+        with([Some((25.0, 0.7)), coarse, None, None]),
+        Some((0, 25.0))
+    );
+    assert_eq!(
+        with([Some((25.0, 0.6)), coarse, None, None]),
+        Some((1, 6.2))
+    );
+    assert_eq!(with([None; SCALES]), None);
 }
 
 #[test]
