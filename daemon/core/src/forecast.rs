@@ -109,6 +109,11 @@ pub(crate) trait Expert {
     ) -> Expected;
     /// Regions beside those touched since the last time of which it expects something.
     fn names(&mut self, scene: Scene<'_>) -> Vec<VolumeRegion>;
+    /// How many times more than what it displaces a region must be worth by what this one expects,
+    /// where so much is set: less for who learns from what came how much to expect.
+    fn hysteresis(&self, set: f64) -> f64 {
+        set
+    }
 }
 
 /// Horizons, in nanoseconds.
@@ -116,10 +121,11 @@ type Spans = [u64; HORIZONS];
 
 /// From so many regions that were ever touched on, a part of them is looked at.
 const LOOKED_AT_MAX: u32 = 1 << 16;
-/// A lead is bounded by what so many changes of all that the tier holds cost.
-const LEAD_CHANGES: f64 = 2.0;
-/// Share of that bound by which a lead must be larger than the lead of who is believed.
-const LEAD_STEP: f64 = 0.5;
+/// A lead is bounded by what so many changes of all that the tier holds cost: who was ahead for
+/// days is not given up for one bad night.
+const LEAD_CHANGES: f64 = 6.0;
+/// So many of them a lead must be larger than that of who is believed: what it costs to go over.
+const STEP_CHANGES: f64 = 1.0;
 
 /// A region's touches of an interval.
 #[derive(Clone, Copy, Debug)]
@@ -154,6 +160,14 @@ fn looks_at(region: VolumeRegion, part: u32) -> bool {
     // Multiplying by the golden ratio spreads neighbouring groups evenly (Knuth, 6.4).
     let spread = (region.0 / GROUP_REGIONS).wrapping_mul(0x9e37_79b9) >> 16;
     spread.is_multiple_of(part.max(1))
+}
+
+/// What is at stake for who goes by an expert.
+fn stakes_of(expert: &dyn Expert, stakes: &Stakes) -> Stakes {
+    Stakes {
+        hysteresis: expert.hysteresis(stakes.hysteresis),
+        ..*stakes
+    }
 }
 
 fn consider(
@@ -244,6 +258,7 @@ impl Forecasts {
         for (at, (expert, shadow)) in experts.enumerate() {
             expert.touched(touched, scene);
             let named = expert.names(scene);
+            let stakes = stakes_of(expert, &stakes);
             for one in touched.iter().filter(|one| looks_at(one.region, part)) {
                 if !shadow.touched(one.region, one.touches, &stakes, scene.now) {
                     consider(shadow, expert, (one.region, 0.0), &stakes, scene);
@@ -267,7 +282,8 @@ impl Forecasts {
     pub(crate) fn hot(&mut self, region: VolumeRegion, touches: f64, scene: Scene<'_>) {
         if looks_at(region, self.part) {
             for (expert, shadow) in self.experts.all().into_iter().zip(&mut self.shadows) {
-                consider(shadow, expert, (region, touches), &self.stakes, scene);
+                let stakes = stakes_of(expert, &self.stakes);
+                consider(shadow, expert, (region, touches), &stakes, scene);
             }
         }
     }
@@ -276,7 +292,8 @@ impl Forecasts {
     /// bounds, who was good for long and is no longer is given up soon (Page's test), and who was
     /// bad can return.
     fn choose(&mut self, stakes: &Stakes) {
-        let most = f64::from(stakes.capacity) * stakes.copy_seconds * 2.0 * LEAD_CHANGES;
+        let change = f64::from(stakes.capacity) * stakes.copy_seconds * 2.0;
+        let most = change * LEAD_CHANGES;
         let reactive = self.shadows[LASTING].saved_seconds();
         for (lead, shadow) in self.leads.iter_mut().zip(&self.shadows) {
             *lead = (*lead + shadow.saved_seconds() - reactive).clamp(-most, most);
@@ -288,10 +305,16 @@ impl Forecasts {
         }
         if let Some((at, lead)) = best
             && self.foresight
-            && lead > self.leads[self.believed] + most * LEAD_STEP
+            && lead > self.leads[self.believed] + change * STEP_CHANGES
         {
             self.believed = at;
         }
+    }
+
+    /// How many times more than what it displaces a region must be worth, where so much is set.
+    pub(crate) fn hysteresis(&self, set: f64) -> f64 {
+        let expert = self.experts.all().into_iter().nth(self.believed);
+        expert.map_or(set, |expert| expert.hysteresis(set))
     }
 
     /// Who is believed.
