@@ -127,6 +127,11 @@ pub(crate) trait Expert {
     ) -> Expected;
     /// Regions beside those touched since the last time of which it expects something.
     fn names(&mut self, scene: Scene<'_>) -> Vec<VolumeRegion>;
+    /// How many times more than what it displaces a region must be worth by what this one expects,
+    /// where so much is set: less for who learns from what came how much to expect.
+    fn hysteresis(&self, set: f64) -> f64 {
+        set
+    }
 }
 
 /// Horizons, in nanoseconds.
@@ -134,10 +139,13 @@ type Spans = [u64; HORIZONS];
 
 /// From so many regions that were ever touched on, a part of them is looked at.
 const LOOKED_AT_MAX: u32 = 1 << 16;
-/// A lead is bounded by what so many changes of all that the tier holds cost.
-const LEAD_CHANGES: f64 = 2.0;
-/// Share of that bound which another must have saved more than who is believed.
-const LEAD_STEP: f64 = 0.5;
+/// A lead over the reactive expert is bounded by what so many changes of all that the tier holds
+/// cost: who was ahead for days is not given up for one bad night.
+const LEAD_CHANGES: f64 = 6.0;
+/// A lead over who is believed is bounded by so many.
+const DUEL_CHANGES: f64 = 2.0;
+/// And must be larger than so many: what it costs to go over.
+const STEP_CHANGES: f64 = 1.0;
 
 /// A region's touches of an interval.
 #[derive(Clone, Copy, Debug)]
@@ -190,6 +198,14 @@ fn looks_at(region: VolumeRegion, part: u32) -> bool {
     // Multiplying by the golden ratio spreads neighbouring groups evenly (Knuth, 6.4).
     let spread = (region.0 / GROUP_REGIONS).wrapping_mul(0x9e37_79b9) >> 16;
     spread.is_multiple_of(part.max(1))
+}
+
+/// What is at stake for who goes by an expert.
+fn stakes_of(expert: &dyn Expert, stakes: &Stakes) -> Stakes {
+    Stakes {
+        hysteresis: expert.hysteresis(stakes.hysteresis),
+        ..*stakes
+    }
 }
 
 fn consider(
@@ -305,6 +321,7 @@ impl Forecasts {
         for (at, (expert, shadow)) in heard.filter(|(_, (expert, _))| expert.is_heard()) {
             expert.touched(touched, scene);
             let named = expert.names(scene);
+            let stakes = stakes_of(expert, &stakes);
             for one in touched.iter().filter(|one| looks_at(one.region, part)) {
                 if !shadow.touched(one.region, one.touches, &stakes, scene.now) {
                     consider(shadow, expert, (one.region, 0.0), &stakes, scene);
@@ -347,7 +364,8 @@ impl Forecasts {
         if looks_at(region, self.part) {
             let experts = self.experts.all().into_iter().zip(&mut self.shadows);
             for (expert, shadow) in experts.filter(|(expert, _)| expert.is_heard()) {
-                consider(shadow, expert, (region, touches), &self.stakes, scene);
+                let stakes = stakes_of(expert, &self.stakes);
+                consider(shadow, expert, (region, touches), &stakes, scene);
             }
         }
     }
@@ -415,7 +433,8 @@ impl Forecasts {
     /// soon (Page's test), and who was
     /// bad can return.
     fn choose(&mut self, stakes: &Stakes) {
-        let most = f64::from(stakes.capacity) * stakes.copy_seconds * 2.0 * LEAD_CHANGES;
+        let change = f64::from(stakes.capacity) * stakes.copy_seconds * 2.0;
+        let most = change * LEAD_CHANGES;
         let reactive = self.shadows[LASTING].saved_seconds();
         let experts = self.experts.all().into_iter().zip(&self.shadows);
         for (lead, (expert, shadow)) in self.leads.iter_mut().zip(experts) {
@@ -431,29 +450,38 @@ impl Forecasts {
         for (duel, (expert, shadow)) in self.duels.iter_mut().zip(experts) {
             let more = shadow.saved_seconds() - believed;
             *duel = if expert.is_heard() {
-                (*duel + more).clamp(-most, most)
+                (*duel + more).clamp(-change * DUEL_CHANGES, change * DUEL_CHANGES)
             } else {
                 0.0
             };
         }
-        if self.leads[self.believed] <= 0.0 {
-            self.believe(LASTING);
+        if self.leads[self.believed] <= 0.0 && self.believed != LASTING {
+            self.believed = LASTING;
+            self.duels = self.leads;
         }
         let duels = self.duels.iter().copied().enumerate();
         let best = duels.max_by(|one, other| one.1.total_cmp(&other.1));
         if let Some((at, duel)) = best
             && self.foresight
             && self.leads[at] > 0.0
-            && duel > most * LEAD_STEP
+            && duel > change * STEP_CHANGES
         {
             self.believe(at);
         }
     }
 
+    /// Believes one from now on. That another was further ahead before says no more than that it was
+    /// better for longer.
     fn believe(&mut self, at: usize) {
         let lead = self.leads[at];
         self.believed = at;
-        self.duels = self.leads.map(|other| other - lead);
+        self.duels = self.leads.map(|other| (other - lead).min(0.0));
+    }
+
+    /// How many times more than what it displaces a region must be worth, where so much is set.
+    pub(crate) fn hysteresis(&self, set: f64) -> f64 {
+        let expert = self.experts.all().into_iter().nth(self.believed);
+        expert.map_or(set, |expert| expert.hysteresis(set))
     }
 
     /// Who is believed.

@@ -105,15 +105,22 @@ impl Known<'_> {
         bytes
     }
 
-    /// Regions of a tier that the policy leaves free.
+    /// Regions of a tier that the policy leaves free. Nothing comes to the fastest tier to make
+    /// room elsewhere, so that a small one is not asked for a whole region.
     pub(crate) fn headroom(&self, class: Class) -> u32 {
-        let regions = f64::from(self.migrate.alloc.regions_in(class));
+        let regions = f64::from(self.migrate.alloc.regions_in(class)) * self.config.tier_headroom;
+        let is_fastest = self.loads.classes().first() == Some(&class);
+        let regions = if is_fastest {
+            regions.floor()
+        } else {
+            regions.ceil()
+        };
         #[allow(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "a share of a u32 is one"
         )]
-        let headroom = (regions * self.config.tier_headroom).ceil() as u32;
+        let headroom = regions as u32;
         headroom
     }
 

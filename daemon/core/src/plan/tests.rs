@@ -64,6 +64,22 @@ fn headroom_is_kept_and_half_of_it_may_be_used_to_make_room() {
 }
 
 #[test]
+fn a_small_tier_is_asked_for_a_whole_region_only_where_others_make_room_in_it() {
+    // Of a hundredth of 20 and of 60 regions.
+    let config = PolicyConfig {
+        tier_headroom: 0.01,
+        ..config()
+    };
+    let shell = Shell::new(config, state(), Vec::new());
+    let known = shell.engine.known();
+    assert_eq!(
+        (known.headroom(Class::Nvme), known.headroom(Class::Hdd)),
+        (0, 1)
+    );
+    assert_eq!(known.room(Class::Nvme), 20);
+}
+
+#[test]
 fn the_coldest_are_the_first_victims() {
     let mut shell = shell(vec![extent(0, 4, leg(0, 0)), extent(4, 36, leg(1, 0))]);
     shell.sample(0, 9, 0);

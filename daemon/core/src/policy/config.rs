@@ -25,8 +25,8 @@ pub struct PolicyConfig {
     /// Share of the members' capacity by which a new volume is smaller than they are. Without free
     /// regions nothing can change places.
     pub headroom: f64,
-    /// Share of each tier that promotions leave free, for moves by hand and for what has to change
-    /// places.
+    /// Share of each tier that promotions leave free, for moves by hand and, in all but the fastest,
+    /// for what has to make room for others: of the fastest, whole regions only.
     pub tier_headroom: f64,
     /// Time in which the heat halves by which regions are weighed against each other: what was
     /// used for a while is taken to be used for about as long again.
@@ -73,7 +73,7 @@ impl Default for PolicyConfig {
             copy_bytes_per_second_max: 512.0 * f64::from(1 << 20),
             foreground_target_seconds: 0.0,
             headroom: 0.1,
-            tier_headroom: 0.03,
+            tier_headroom: 0.01,
             half_life_seconds: 10_000.0,
             promote_touches_min: 2,
             hysteresis: 2.0,

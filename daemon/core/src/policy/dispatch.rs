@@ -88,15 +88,20 @@ impl Policy {
                 return 0.0;
             };
             // What is wanted sooner leaves later.
-            let mut may_leave = list.iter().filter(|one| {
-                one.expected.soon() <= candidate.touches_soon * self.config.hysteresis
-            });
+            let mut may_leave = list
+                .iter()
+                .filter(|one| one.expected.soon() <= candidate.touches_soon * self.hysteresis());
             may_leave.next().map_or(NEVER_SECONDS, |coldest| {
                 self.loss(coldest, horizon, candidate.to, candidate.from)
                     + candidate.price.seconds * copies(horizon)
             })
         };
         candidate.advantage(&std::array::from_fn(bar))
+    }
+
+    /// How many times more a region must be worth than what it displaces.
+    fn hysteresis(&self) -> f64 {
+        self.forecasts.hysteresis(self.config.hysteresis)
     }
 
     /// Moves that may be proposed now.
@@ -285,7 +290,7 @@ impl Policy {
         };
         let list = &list.lists[need.horizon];
         let soon = need.wants.iter().map(|want| want.touches_soon);
-        let soon = soon.fold(0.0, f64::max) * self.config.hysteresis;
+        let soon = soon.fold(0.0, f64::max) * self.hysteresis();
         let may_leave = list
             .iter()
             .filter(|one| one.expected.soon() <= soon && leaves(one.region).is_some());
@@ -334,7 +339,7 @@ impl Policy {
             reads: victim.expected.at(horizon),
             writes: 0.0,
         };
-        self.loads.benefit(touches, to, from).max(0.0) * self.config.hysteresis
+        self.loads.benefit(touches, to, from).max(0.0) * self.hysteresis()
     }
 
     fn refresh_victims(&mut self, class: Class, migrate: &Migrate, now: Now) {
@@ -429,7 +434,7 @@ impl Policy {
 
     fn slowest_read(&self) -> f64 {
         let slowest = self.loads.classes().last().copied();
-        slowest.map_or(0.0, |class| self.loads.latency(class).read_seconds) * self.config.hysteresis
+        slowest.map_or(0.0, |class| self.loads.latency(class).read_seconds) * self.hysteresis()
     }
 
     /// What would be proposed now if pace set no bounds, on copies of everything.
