@@ -20,12 +20,9 @@ const TIERD: &str = env!("CARGO_BIN_EXE_tierd_under_test");
 const MIB: u64 = 1 << 20;
 /// The finest window.
 const WINDOW_SECONDS: u64 = 60;
-/// Groups that are used for four windows out of sixteen, and far more then than the naive forecast
-/// would have it.
-const PERIOD_WINDOWS: u64 = 16;
-const BUSY_WINDOWS: u64 = 4;
-const TOUCHES_A_WINDOW: f64 = 400.0;
-const EXAMPLES: u64 = 3_000;
+/// From the time on at which they are asked about, groups are used so many times as much.
+const MORE: u32 = 3;
+const EXAMPLES: u64 = 6_000;
 /// For what takes no time.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A training of that many, on one emulated processor.
@@ -61,26 +58,15 @@ fn in_use(list: &Value) -> u64 {
     number
 }
 
-/// Touches in a number of windows from one on, of a group that is ahead of others by `phase`.
-fn touches_from(window: u64, windows: u64, phase: u64) -> f64 {
-    let is_busy = |window: &u64| (window + phase) % PERIOD_WINDOWS < BUSY_WINDOWS;
-    let busy = (window..window + windows).filter(is_busy).count();
-    f64::from(u32::try_from(busy).unwrap()) * TOUCHES_A_WINDOW
-}
-
-/// What such a group would have left as an example.
-fn example(window: u64, phase: u64) -> Example {
+/// What a group would have left as an example that was touched so often in each window.
+fn example(window: u64, touches: u32) -> Example {
     let mut codes = [0; STEPS];
     for (codes, times) in codes.chunks_exact_mut(WINDOWS).zip(WINDOW_TIMES) {
-        let times = u64::from(times);
-        let ended = window / times;
-        for (back, own) in (1..).zip(codes.iter_mut().rev()) {
-            *own = code(touches_from((ended - back) * times, times, phase));
-        }
+        codes.fill(code(f64::from(touches * times)));
     }
-    let came = |seconds: u32| touches_from(window, u64::from(seconds) / WINDOW_SECONDS, phase);
-    #[allow(clippy::cast_possible_truncation, reason = "some thousand")]
-    let touches = HORIZON_SECONDS.map(|seconds| came(seconds) as f32);
+    let windows = HORIZON_SECONDS.map(|seconds| u64::from(seconds) / WINDOW_SECONDS);
+    #[allow(clippy::cast_precision_loss, reason = "some thousand")]
+    let touches = windows.map(|windows| (windows * u64::from(touches * MORE)) as f32);
     Example {
         at_seconds: 1_800_000_000 + window * WINDOW_SECONDS,
         codes,
@@ -97,7 +83,7 @@ fn write_history(state: &Path) {
     let [volume] = &volumes[..] else {
         panic!("{volumes:?}")
     };
-    let examples = (0..EXAMPLES).map(|at| example(10_000 + at, at * 7));
+    let examples = (0..EXAMPLES).map(|at| example(at, 1 << (at * 7 % 8)));
     let bytes: Vec<u8> = header()
         .into_iter()
         .chain(examples.flat_map(|one| one.to_bytes()))
