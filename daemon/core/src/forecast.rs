@@ -6,17 +6,17 @@
 mod drift;
 mod examples;
 pub mod history;
+mod keep;
 mod lasting;
 mod learned;
+mod name;
 mod nearby;
 mod rhythm;
 mod shadow;
 mod shapes;
 mod windows;
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::engine::NetworkStatus;
 use crate::heat::{Heat, LASTING, SPANS, View};
@@ -24,12 +24,14 @@ use crate::policy::PolicyConfig;
 use crate::units::{Now, VolumeRegion, nanos};
 pub use examples::{Drifted, Example};
 use history::GROUP_REGIONS;
+pub(crate) use keep::ForecastMemory;
 use lasting::Lasting;
 pub(crate) use learned::Asked;
 pub use learned::{GroupForecast, GroupHistory};
 use learned::{Known, Learned};
+pub use name::ExpertName;
 use nearby::Nearby;
-use rhythm::{GroupMemory, Rhythm};
+use rhythm::Rhythm;
 use shadow::Shadow;
 pub(crate) use shadow::{Stakes, copies};
 pub use windows::{code, touches};
@@ -74,37 +76,6 @@ impl Expected {
 pub(crate) struct Scene<'a> {
     pub(crate) heat: &'a Heat,
     pub(crate) now: Now,
-}
-
-/// What people know an expert by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ExpertName {
-    /// What is in use just now goes on.
-    Recent,
-    /// What was used for a while goes on for as long: the reactive one.
-    Lasting,
-    /// What was always used goes on.
-    Long,
-    /// What lies beside what is in use will be used.
-    Nearby,
-    /// What was used at this time of earlier periods will be used.
-    Rhythm,
-    /// What a recurrent network says will be used.
-    Learned,
-}
-
-impl fmt::Display for ExpertName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Recent => "recent",
-            Self::Lasting => "lasting",
-            Self::Long => "long",
-            Self::Nearby => "nearby",
-            Self::Rhythm => "rhythm",
-            Self::Learned => "learned",
-        })
-    }
 }
 
 /// Who expects something.
@@ -251,15 +222,6 @@ pub(crate) struct Forecasts {
     asked: Option<Asked>,
 }
 
-/// What the experts learned, and how they stand.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct ForecastMemory {
-    groups: Vec<GroupMemory>,
-    neighbours: Vec<(nearby::Key, f64, f64)>,
-    leads_seconds: Vec<(ExpertName, f64)>,
-    believed: ExpertName,
-}
-
 /// How an expert stands.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Score {
@@ -392,35 +354,6 @@ impl Forecasts {
     /// What others are to be asked and told since the last time.
     pub(crate) fn take_asked(&mut self) -> Option<Asked> {
         self.asked.take()
-    }
-
-    /// What was learned.
-    pub(crate) fn remember(&self) -> ForecastMemory {
-        let names = self.experts.all().map(Expert::name);
-        ForecastMemory {
-            groups: self.experts.rhythm.remember(),
-            neighbours: self.experts.nearby.remember(),
-            leads_seconds: names.into_iter().zip(self.leads).collect(),
-            believed: self.believed(),
-        }
-    }
-
-    /// Takes in what is remembered. What each expert's tier would hold is not, so that they start
-    /// over from the same.
-    pub(crate) fn recall(&mut self, memory: &ForecastMemory, now: Now) {
-        self.experts.rhythm.recall(&memory.groups, now);
-        self.experts.nearby.recall(&memory.neighbours);
-        let names = self.experts.all().map(Expert::name);
-        for (lead, name) in self.leads.iter_mut().zip(names) {
-            let mut known = memory.leads_seconds.iter();
-            if let Some((_, known)) = known.find(|(known, _)| *known == name) {
-                *lead = *known;
-            }
-        }
-        let believed = names.into_iter().position(|name| name == memory.believed);
-        if let Some(at) = believed.filter(|_| self.foresight) {
-            self.believe(at);
-        }
     }
 
     /// How the network does.

@@ -6,8 +6,13 @@
 //! without one is expected to go on as it was. Invariants: bounded memory; a period is one only if
 //! half of it, at least, was seen to come again.
 
+mod halves;
+mod series;
+
 use serde::{Deserialize, Serialize};
 
+use self::halves::{Half, differ};
+use self::series::{autocorrelation, between_windows};
 use super::history::{self, Codes, GROUP_REGIONS};
 use super::lasting::Lasting;
 use super::shapes::{Run, Shapes};
@@ -41,8 +46,6 @@ const RESHAPE_EVERY: u64 = 16;
 const SPLIT_FROM: f64 = 0.4;
 /// And below which they are one again; between them, they stay as they are.
 const JOIN_BELOW: f64 = 0.1;
-/// Touches below which nothing is known of when a half is used.
-const DIFFER_TOUCHES_MIN: f64 = 64.0;
 /// Horizon within which regions that are to be used are named.
 const SOON: usize = 1;
 
@@ -53,9 +56,6 @@ struct Scale {
     /// Period in windows, and how much the use resembles itself after it.
     period: Option<(f64, f64)>,
 }
-
-/// Use of one half of a group.
-type Half = [Windows; SCALES];
 
 /// A group of regions.
 #[derive(Clone, Debug)]
@@ -155,40 +155,6 @@ impl Scale {
         }
         if count > 0.0 { sum / count } else { 0.0 }
     }
-}
-
-/// How much a series resembles itself after each lag below `lags`; `None` if it never changes.
-fn autocorrelation(series: &[f64], lags: usize) -> Option<Vec<f64>> {
-    #[allow(clippy::cast_precision_loss, reason = "some windows")]
-    let count = |of: usize| of as f64;
-    let mean = series.iter().sum::<f64>() / count(series.len().max(1));
-    let off: Vec<f64> = series.iter().map(|one| one - mean).collect();
-    let variance = off.iter().map(|one| one * one).sum::<f64>() / count(off.len().max(1));
-    if variance <= f64::EPSILON {
-        return None;
-    }
-    let after = |lag: usize| {
-        let pairs = off.iter().zip(off.iter().skip(lag));
-        let covariance: f64 = pairs.map(|(one, other)| one * other).sum();
-        covariance / count(off.len().saturating_sub(lag).max(1)) / variance
-    };
-    Some((0..=lags).map(after).collect())
-}
-
-/// Where between the windows the peak of a lag is: that of the parabola through it.
-fn between_windows(resembles: &[f64], lag: usize) -> f64 {
-    #[allow(clippy::cast_precision_loss, reason = "some windows")]
-    let whole = lag as f64;
-    let [Some(before), Some(at), Some(after)] =
-        [lag - 1, lag, lag + 1].map(|lag| resembles.get(lag).copied())
-    else {
-        return whole;
-    };
-    let bend = before - 2.0 * at + after;
-    if bend >= -f64::EPSILON {
-        return whole;
-    }
-    whole + (0.5 * (before - after) / bend).clamp(-0.5, 0.5)
 }
 
 impl Rhythm {
@@ -387,33 +353,6 @@ pub(super) fn views(run: Run, scene: Scene<'_>) -> impl Iterator<Item = (VolumeR
         .filter_map(move |region| Some((region, scene.heat.view(region, scene.now)?)))
 }
 
-/// By how much more the times differ at which two halves are used than they would by chance: the
-/// distance in total variation between where in time the touches of each are, at most 1, on the
-/// scale on which it is largest.
-fn differ(one: &Half, other: &Half) -> f64 {
-    let scales = one.iter().zip(other);
-    scales
-        .map(|(one, other)| differ_on(one, other))
-        .fold(0.0, f64::max)
-}
-
-fn differ_on(one: &Windows, other: &Windows) -> f64 {
-    let (all, others) = (one.total(), other.total());
-    // Of what is hardly used, nothing is known; that it is used less is told by its heat.
-    if all.min(others) < DIFFER_TOUCHES_MIN {
-        return 0.0;
-    }
-    let pairs = one.ended().zip(other.ended());
-    let (mut distance, mut chance) = (0.0, 0.0);
-    for (touches, other) in pairs {
-        distance += (touches / all - other / others).abs() / 2.0;
-        let share = (touches + other) / (all + others);
-        // Half of the mean distance between two counts of Poisson, sqrt(2 / pi) of their deviation.
-        chance += 0.4 * (share * (1.0 / all + 1.0 / others)).sqrt();
-    }
-    distance - 2.0 * chance
-}
-
 impl Group {
     fn new(windows: [u64; SCALES], run: Run) -> Self {
         let half = || windows.map(Windows::new);
@@ -424,51 +363,6 @@ impl Group {
             heat: 0.0,
             expected: None,
         }
-    }
-
-    /// Of what was one half of another.
-    fn of_half(half: &Half, run: Run) -> Self {
-        let running = half.each_ref().map(Windows::running);
-        let mut group = Self::new(running, run);
-        for (scale, windows) in group.scales.iter_mut().zip(half) {
-            scale.windows = windows.clone();
-            scale.period = scale.find_period();
-        }
-        group
-    }
-
-    /// Its halves, each a group of its own.
-    fn split(&self, run: Run) -> [Self; 2] {
-        let runs = run.halves().unwrap_or([run, run]);
-        match &self.halves {
-            Some(halves) => std::array::from_fn(|at| Self::of_half(&halves[at], runs[at])),
-            None => [self.clone(), self.clone()],
-        }
-    }
-
-    /// Of what were its halves.
-    fn joined(halves: [Half; 2], total: f64) -> Self {
-        let [one, other] = &halves;
-        let sum: Half = std::array::from_fn(|scale| one[scale].sum(&other[scale]));
-        let scale = |windows: Windows| {
-            let mut scale = Scale {
-                windows,
-                period: None,
-            };
-            scale.period = scale.find_period();
-            scale
-        };
-        Self {
-            scales: sum.map(scale),
-            halves: Some(Box::new(halves)),
-            total,
-            heat: 0.0,
-            expected: None,
-        }
-    }
-
-    fn windows(&self) -> Half {
-        self.scales.each_ref().map(|scale| scale.windows.clone())
     }
 
     /// Takes in the touches of its regions.

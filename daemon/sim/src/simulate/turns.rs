@@ -54,7 +54,7 @@ impl Turns {
 
 /// Counts what the fast member served in each turn.
 struct Witness {
-    engine: EngineDriver,
+    engine: EngineDriver<'static>,
     turns: Turns,
     /// By turn: reads of the fast member, and all.
     reads: BTreeMap<u64, (u32, u32)>,
@@ -103,7 +103,7 @@ fn shares(turns: Turns, foresight: bool) -> Vec<f64> {
         ..Setup::default()
     };
     let field = Field::new(&trace, &setup).unwrap();
-    let engine = EngineDriver::new(setup.policy.clone(), setup.region_size, &field);
+    let engine = EngineDriver::new(setup.policy.clone(), setup.region_size, &field, None);
     let witness = Witness {
         engine,
         turns,

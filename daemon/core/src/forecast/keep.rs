@@ -1,0 +1,47 @@
+//! What the experts learned, and how they stand, kept over a restart.
+
+use serde::{Deserialize, Serialize};
+
+use super::rhythm::GroupMemory;
+use super::{Expert, ExpertName, Forecasts, nearby};
+use crate::units::Now;
+
+/// What the experts learned, and how they stand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ForecastMemory {
+    groups: Vec<GroupMemory>,
+    neighbours: Vec<(nearby::Key, f64, f64)>,
+    leads_seconds: Vec<(ExpertName, f64)>,
+    believed: ExpertName,
+}
+
+impl Forecasts {
+    /// What was learned.
+    pub(crate) fn remember(&self) -> ForecastMemory {
+        let names = self.experts.all().map(Expert::name);
+        ForecastMemory {
+            groups: self.experts.rhythm.remember(),
+            neighbours: self.experts.nearby.remember(),
+            leads_seconds: names.into_iter().zip(self.leads).collect(),
+            believed: self.believed(),
+        }
+    }
+
+    /// Takes in what is remembered. What each expert's tier would hold is not, so that they start
+    /// over from the same.
+    pub(crate) fn recall(&mut self, memory: &ForecastMemory, now: Now) {
+        self.experts.rhythm.recall(&memory.groups, now);
+        self.experts.nearby.recall(&memory.neighbours);
+        let names = self.experts.all().map(Expert::name);
+        for (lead, name) in self.leads.iter_mut().zip(names) {
+            let mut known = memory.leads_seconds.iter();
+            if let Some((_, known)) = known.find(|(known, _)| *known == name) {
+                *lead = *known;
+            }
+        }
+        let believed = names.into_iter().position(|name| name == memory.believed);
+        if let Some(at) = believed.filter(|_| self.foresight) {
+            self.believe(at);
+        }
+    }
+}

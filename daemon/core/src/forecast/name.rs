@@ -1,0 +1,36 @@
+//! What the experts are called.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What people know an expert by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExpertName {
+    /// What is in use just now goes on.
+    Recent,
+    /// What was used for a while goes on for as long: the reactive one.
+    Lasting,
+    /// What was always used goes on.
+    Long,
+    /// What lies beside what is in use will be used.
+    Nearby,
+    /// What was used at this time of earlier periods will be used.
+    Rhythm,
+    /// What a recurrent network says will be used.
+    Learned,
+}
+
+impl fmt::Display for ExpertName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Recent => "recent",
+            Self::Lasting => "lasting",
+            Self::Long => "long",
+            Self::Nearby => "nearby",
+            Self::Rhythm => "rhythm",
+            Self::Learned => "learned",
+        })
+    }
+}

@@ -1,0 +1,35 @@
+//! How much a series resembles itself.
+
+/// How much a series resembles itself after each lag below `lags`; `None` if it never changes.
+pub(super) fn autocorrelation(series: &[f64], lags: usize) -> Option<Vec<f64>> {
+    #[allow(clippy::cast_precision_loss, reason = "some windows")]
+    let count = |of: usize| of as f64;
+    let mean = series.iter().sum::<f64>() / count(series.len().max(1));
+    let off: Vec<f64> = series.iter().map(|one| one - mean).collect();
+    let variance = off.iter().map(|one| one * one).sum::<f64>() / count(off.len().max(1));
+    if variance <= f64::EPSILON {
+        return None;
+    }
+    let after = |lag: usize| {
+        let pairs = off.iter().zip(off.iter().skip(lag));
+        let covariance: f64 = pairs.map(|(one, other)| one * other).sum();
+        covariance / count(off.len().saturating_sub(lag).max(1)) / variance
+    };
+    Some((0..=lags).map(after).collect())
+}
+
+/// Where between the windows the peak of a lag is: that of the parabola through it.
+pub(super) fn between_windows(resembles: &[f64], lag: usize) -> f64 {
+    #[allow(clippy::cast_precision_loss, reason = "some windows")]
+    let whole = lag as f64;
+    let [Some(before), Some(at), Some(after)] =
+        [lag - 1, lag, lag + 1].map(|lag| resembles.get(lag).copied())
+    else {
+        return whole;
+    };
+    let bend = before - 2.0 * at + after;
+    if bend >= -f64::EPSILON {
+        return whole;
+    }
+    whole + (0.5 * (before - after) / bend).clamp(-0.5, 0.5)
+}
