@@ -210,6 +210,12 @@ fn what_was_touched_is_known_after_a_restart() {
             daemon.must(&["volume", "stop", "v"]);
             daemon.must(&["volume", "start", "v"]);
             assert!((touches(&daemon) - before).abs() < 1e-6);
+
+            let state = || std::fs::read_dir(guest.file("state")).unwrap().count();
+            assert_eq!(state(), 1);
+            daemon.must(&["volume", "stop", "v"]);
+            daemon.must(&["volume", "destroy", "v", "--yes"]);
+            assert_eq!(state(), 0, "what was learned outlives the volume");
         })
         .run();
 }

@@ -1,5 +1,6 @@
 //! Starting, stopping and destroying volumes.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tier_core::command::{Refusal, Reply, Stage};
@@ -138,17 +139,22 @@ impl Manager {
             return Ok(change(true, volume, Vec::new()));
         }
         let paths: Vec<_> = members.iter().map(|found| found.path.clone()).collect();
-        tokio::task::spawn_blocking(move || wipe(&members))
-            .await
-            .map_err(|error| internal(&error))??;
+        let learned = members.first().map(|found| {
+            let folder = found.label.volume.to_string();
+            self.config.forecast.state.join(folder)
+        });
+        let left = tokio::task::spawn_blocking(move || {
+            wipe(&members)?;
+            Ok::<_, ErrorBody>(learned.and_then(|folder| forget(&folder)))
+        })
+        .await
+        .map_err(|error| internal(&error))??;
         for path in &paths {
             crate::udev::announce(path);
         }
-        Ok(change(
-            false,
-            volume,
-            vec!["its members carry no label any more".to_owned()],
-        ))
+        let mut notes = vec!["its members carry no label any more".to_owned()];
+        notes.extend(left);
+        Ok(change(false, volume, notes))
     }
 
     /// The members of a volume, as a scan finds them now.
@@ -288,6 +294,18 @@ fn wipe(members: &[Found]) -> Answer<()> {
         .release_members()
         .map_err(|error| of_backend(&error));
     wiped.and(released)
+}
+
+/// Removes what was learned of a volume. Says so where that cannot be done.
+fn forget(folder: &Path) -> Option<String> {
+    let error = std::fs::remove_dir_all(folder).err()?;
+    let is_none = error.kind() == std::io::ErrorKind::NotFound;
+    (!is_none).then(|| {
+        format!(
+            "what was learned of it is left: {}: {error}",
+            folder.display()
+        )
+    })
 }
 
 pub(super) async fn running(asker: &Asker) -> Answer<Volume> {
