@@ -55,6 +55,9 @@ pub(crate) struct Simulate {
     /// tierd, or an ONNX file that `tierd-learn` has written
     #[arg(long, value_name = "base|FILE")]
     model: Option<PathBuf>,
+    /// Leave out the policies that react and the bounds, which take the most of the time
+    #[arg(long)]
+    alone: bool,
 }
 
 /// A load that is made up.
@@ -71,7 +74,8 @@ struct Simulated {
     #[serde(skip_serializing_if = "Option::is_none")]
     fast_share: Option<f64>,
     /// Name of the best of those that know the future: nobody who does not can reach it.
-    bound: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bound: Option<String>,
     policies: Vec<PolicyOutcome>,
 }
 
@@ -85,6 +89,7 @@ impl Simulate {
         let setup = Setup {
             region_size: devices.region_size(),
             devices,
+            alone: self.alone,
             ..Setup::default()
         };
         let mut network = self.model.as_deref().map(network).transpose()?;
@@ -103,7 +108,7 @@ impl Simulate {
             let simulated = Simulated {
                 trace: name,
                 fast_share,
-                bound: best_bound(&policies).to_owned(),
+                bound: best_bound(&policies).map(str::to_owned),
                 policies,
             };
             printer.show(&simulated, |simulated, look| shown(simulated, &trace, look))?;
@@ -139,11 +144,11 @@ fn run(
     simulate(trace, setup, Some(&mut ask))
 }
 
-fn best_bound(policies: &[PolicyOutcome]) -> &str {
+fn best_bound(policies: &[PolicyOutcome]) -> Option<&str> {
     let slow_time = |one: &&PolicyOutcome| one.outcome.whole.slow_time;
     let bounds = policies.iter().filter(|one| one.kind == Kind::Bound);
     let best = bounds.min_by(|one, other| slow_time(one).total_cmp(&slow_time(other)));
-    best.map_or("", |best| best.name.as_str())
+    best.map(|best| best.name.as_str())
 }
 
 fn unreadable(error: &TraceError) -> Failure {
@@ -239,7 +244,7 @@ fn shown(simulated: &Simulated, trace: &Trace, look: Look) -> String {
     let row = |one: &PolicyOutcome| {
         let (whole, second) = (&one.outcome.whole, &one.outcome.second_half);
         vec![
-            name(one, &simulated.bound),
+            name(one, simulated.bound.as_deref()),
             percent(whole.slow_time),
             percent(second.slow_time),
             latency(whole.mean_us),
@@ -261,10 +266,12 @@ fn shown(simulated: &Simulated, trace: &Trace, look: Look) -> String {
     )
 }
 
-fn name(one: &PolicyOutcome, bound: &str) -> String {
+fn name(one: &PolicyOutcome, bound: Option<&str>) -> String {
     match (one.kind, one.timed) {
         (Kind::Reactive, false) => format!("{}, ideal", one.name),
-        (Kind::Bound, _) if one.name == bound => format!("{bound} (the bound: out of reach)"),
+        (Kind::Bound, _) if bound == Some(&one.name) => {
+            format!("{} (the bound: out of reach)", one.name)
+        }
         (Kind::Bound, _) => format!("{} (knows the future)", one.name),
         _ => one.name.clone(),
     }

@@ -173,6 +173,16 @@ fn a_load_can_be_made_up() {
         let ran = made_up(wrong);
         assert!(ran.code == INVALID && ran.stderr.contains(says), "{ran:?}");
     }
+    let alone = simulate(&["--made-up", "streams:3", "--alone", "--json"]);
+    let alone: Value = serde_json::from_str(&alone.stdout).unwrap();
+    let policies = |shown: &Value| shown["policies"].as_array().unwrap().clone();
+    assert_eq!(
+        policies(&alone),
+        policies(&shown)[..4],
+        "the engine's is the same"
+    );
+    assert_eq!(policies(&alone)[3]["name"], "engine");
+    assert!(alone.get("bound").is_none());
     let neither = simulate(&[]);
     assert!(
         neither.code == 2 && neither.stderr.contains("--trace"),

@@ -85,6 +85,9 @@ pub struct Setup {
     pub devices: Devices,
     /// The engine's parameters.
     pub policy: PolicyConfig,
+    /// Whether those that react and those that know the future are left out, which takes the
+    /// most of the time.
+    pub alone: bool,
 }
 
 impl Default for Setup {
@@ -93,6 +96,7 @@ impl Default for Setup {
             region_size: RegionSize::MIN,
             devices: Devices::FastShare(0.10),
             policy: PolicyConfig::default(),
+            alone: false,
         }
     }
 }
@@ -155,21 +159,8 @@ pub fn simulate<'a>(
         return Err(SimulateError::Latched(why.to_owned()));
     }
     all.push(engine);
-    for is_timed in [true, false] {
-        for (name, params, chooser) in field.rivals() {
-            let driver = Stock::new(chooser, is_timed, field.tiers());
-            let (mut one, _) = field.run(&name, Kind::Reactive, driver);
-            one.timed = is_timed;
-            one.params = params;
-            all.push(one);
-        }
-    }
-    for (name, params, chooser) in field.bounds() {
-        let driver = Stock::new(chooser, false, field.tiers());
-        let (mut one, _) = field.run(&name, Kind::Bound, driver);
-        one.timed = false;
-        one.params = params;
-        all.push(one);
+    if !setup.alone {
+        all.extend(field.run_others());
     }
     if let Some(all_slow) = all.first().map(|one| one.outcome) {
         for one in &mut all {
@@ -188,6 +179,28 @@ impl Field<'_> {
         let policy = setup.policy.clone();
         let driver = EngineDriver::new(policy, setup.region_size, self, forecaster);
         self.run_on("engine", Kind::Engine, &self.members, driver)
+    }
+
+    /// Those that react, and those that know the future.
+    fn run_others(&self) -> Vec<PolicyOutcome> {
+        let mut all = Vec::new();
+        for is_timed in [true, false] {
+            for (name, params, chooser) in self.rivals() {
+                let driver = Stock::new(chooser, is_timed, self.tiers());
+                let (mut one, _) = self.run(&name, Kind::Reactive, driver);
+                one.timed = is_timed;
+                one.params = params;
+                all.push(one);
+            }
+        }
+        for (name, params, chooser) in self.bounds() {
+            let driver = Stock::new(chooser, false, self.tiers());
+            let (mut one, _) = self.run(&name, Kind::Bound, driver);
+            one.timed = false;
+            one.params = params;
+            all.push(one);
+        }
+        all
     }
 
     const fn tiers(&self) -> Tiers {
