@@ -3,6 +3,7 @@
 //! Owns: [`Expected`], the experts behind one trait, and the choice between them. May not: say what
 //! a move is worth, or move anything.
 
+mod contest;
 mod drift;
 mod examples;
 pub mod history;
@@ -22,6 +23,7 @@ use crate::engine::NetworkStatus;
 use crate::heat::{Heat, LASTING, SPANS, View};
 use crate::policy::PolicyConfig;
 use crate::units::{Now, VolumeRegion, nanos};
+use contest::Contest;
 pub use examples::{Drifted, Example};
 use history::GROUP_REGIONS;
 pub(crate) use keep::ForecastMemory;
@@ -110,14 +112,6 @@ type Spans = [u64; HORIZONS];
 
 /// From so many regions that were ever touched on, a part of them is looked at.
 const LOOKED_AT_MAX: u32 = 1 << 16;
-/// A lead over the reactive expert is bounded by what so many changes of all that the tier holds
-/// cost: who was ahead for days is not given up for one bad night.
-const LEAD_CHANGES: f64 = 6.0;
-/// A lead over who is believed is bounded by so many.
-const DUEL_CHANGES: f64 = 2.0;
-/// And must be larger than so many: what it costs to go over.
-const STEP_CHANGES: f64 = 1.0;
-
 /// A region's touches of an interval.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Touched {
@@ -134,7 +128,8 @@ struct Experts {
 }
 
 const EXPERTS: usize = SPANS + 3;
-/// Where those of rhythm and of the network stand among all of them.
+/// Where the one that reacts, that of rhythm and that of the network stand among all of them.
+const REACTIVE: usize = LASTING;
 const RHYTHM: usize = EXPERTS - 2;
 const LEARNED: usize = EXPERTS - 1;
 
@@ -203,12 +198,7 @@ fn consider(
 pub(crate) struct Forecasts {
     experts: Experts,
     shadows: [Shadow; EXPERTS],
-    /// What each saved more than the reactive one, in seconds, between two bounds.
-    leads: [f64; EXPERTS],
-    /// What each saved more than the one who is believed, since that one is, between the same bounds:
-    /// of two that are both far ahead of the reactive one, the leads do not tell who is better.
-    duels: [f64; EXPERTS],
-    believed: usize,
+    contest: Contest,
     /// Whether any but the reactive expert may be.
     foresight: bool,
     /// Whether what is expected has changed at once: who is believed, or what that one names.
@@ -248,11 +238,9 @@ impl Forecasts {
         Self {
             experts,
             shadows: Default::default(),
-            leads: [0.0; EXPERTS],
-            duels: [0.0; EXPERTS],
+            contest: Contest::new(REACTIVE),
             stakes: Stakes::default(),
             part: 1,
-            believed: LASTING,
             foresight: config.foresight,
             asked: None,
             is_anew: false,
@@ -275,7 +263,7 @@ impl Forecasts {
             capacity: stakes.capacity / part,
             ..*stakes
         };
-        let (stakes, believed) = (self.stakes, self.believed);
+        let (stakes, believed) = (self.stakes, self.contest.believed());
         let mut besides = Vec::new();
         let window = self.experts.rhythm.refreshed_in();
         let experts = self.experts.all_mut().into_iter().zip(&mut self.shadows);
@@ -292,7 +280,7 @@ impl Forecasts {
             for region in named.iter().filter(|region| looks_at(**region, part)) {
                 consider(shadow, expert, (*region, 0.0), &stakes, scene);
             }
-            if at == self.believed {
+            if at == believed {
                 besides = named;
             }
         }
@@ -303,12 +291,12 @@ impl Forecasts {
         if let Some(asked) = learned.ask(rhythm, &stakes, scene) {
             self.asked = Some(asked);
         }
-        let turned = match self.believed {
+        let turned = match self.contest.believed() {
             RHYTHM => window != self.experts.rhythm.refreshed_in(),
             LEARNED => std::mem::take(&mut self.is_told_anew),
             _ => false,
         };
-        self.is_anew = turned || believed != self.believed;
+        self.is_anew = turned || believed != self.contest.believed();
         for shadow in &mut self.shadows {
             shadow.begin();
         }
@@ -361,80 +349,55 @@ impl Forecasts {
         self.experts.learned.status()
     }
 
-    /// Believes who would have saved more than the reactive expert, until another would have saved
-    /// more than that one. As a lead has bounds, who was good for long and is no longer is given up
-    /// soon (Page's test), and who was
-    /// bad can return.
-    fn choose(&mut self, stakes: &Stakes) {
-        let change = f64::from(stakes.capacity) * stakes.copy_seconds * 2.0;
-        let most = change * LEAD_CHANGES;
-        let reactive = self.shadows[LASTING].saved_seconds();
-        let experts = self.experts.all().into_iter().zip(&self.shadows);
-        for (lead, (expert, shadow)) in self.leads.iter_mut().zip(experts) {
-            let more = shadow.saved_seconds() - reactive;
-            *lead = if expert.is_heard() {
-                (*lead + more).clamp(-most, most)
-            } else {
-                0.0
-            };
-        }
-        let believed = self.shadows[self.believed].saved_seconds();
-        let experts = self.experts.all().into_iter().zip(&self.shadows);
-        for (duel, (expert, shadow)) in self.duels.iter_mut().zip(experts) {
-            let more = shadow.saved_seconds() - believed;
-            *duel = if expert.is_heard() {
-                (*duel + more).clamp(-change * DUEL_CHANGES, change * DUEL_CHANGES)
-            } else {
-                0.0
-            };
-        }
-        if self.leads[self.believed] <= 0.0 && self.believed != LASTING {
-            self.believed = LASTING;
-            self.duels = self.leads;
-        }
-        let duels = self.duels.iter().copied().enumerate();
-        let best = duels.max_by(|one, other| one.1.total_cmp(&other.1));
-        if let Some((at, duel)) = best
-            && self.foresight
-            && self.leads[at] > 0.0
-            && duel > change * STEP_CHANGES
-        {
-            self.believe(at);
-        }
+    /// What each saved in this interval.
+    fn saved(&self) -> contest::Saved {
+        let mut experts = self.experts.all().into_iter().zip(&self.shadows);
+        std::array::from_fn(|_| {
+            let (expert, shadow) = experts.next()?;
+            expert.is_heard().then_some(shadow.saved_seconds())
+        })
     }
 
-    /// Believes one from now on. That another was further ahead before says no more than that it was
-    /// better for longer.
-    fn believe(&mut self, at: usize) {
-        let lead = self.leads[at];
-        self.believed = at;
-        self.duels = self.leads.map(|other| (other - lead).min(0.0));
+    /// Believes who would have saved more than the reactive expert, until another would have saved
+    /// more than that one.
+    fn choose(&mut self, stakes: &Stakes) {
+        let change_seconds = f64::from(stakes.capacity) * stakes.copy_seconds * 2.0;
+        let saved = self.saved();
+        self.contest.saved(&saved, change_seconds);
+        self.contest.fall_back();
+        let leads = *self.contest.leads();
+        let better = self.contest.better(change_seconds, |at| leads[at] > 0.0);
+        if let Some(at) = better.filter(|_| self.foresight) {
+            self.contest.believe(at);
+        }
     }
 
     /// How many times more than what it displaces a region must be worth, where so much is set.
     pub(crate) fn hysteresis(&self, set: f64) -> f64 {
-        let expert = self.experts.all().into_iter().nth(self.believed);
+        let expert = self.believed_expert();
         expert.map_or(set, |expert| expert.hysteresis(set))
+    }
+
+    fn believed_expert(&self) -> Option<&dyn Expert> {
+        self.experts.all().into_iter().nth(self.contest.believed())
     }
 
     /// Who is believed.
     pub(crate) fn believed(&self) -> ExpertName {
-        let names = self.experts.all().map(Expert::name);
-        names
-            .get(self.believed)
-            .copied()
-            .unwrap_or(ExpertName::Lasting)
+        let expert = self.believed_expert();
+        expert.map_or(ExpertName::Lasting, Expert::name)
     }
 
     /// How the experts stand that have anything to say.
     pub(crate) fn scores(&self) -> impl Iterator<Item = Score> + '_ {
-        let experts = self.experts.all().into_iter().zip(self.leads).enumerate();
+        let leads = *self.contest.leads();
+        let experts = self.experts.all().into_iter().zip(leads).enumerate();
         experts
             .filter(|(_, (expert, _))| expert.is_heard())
             .map(|(at, (expert, lead_seconds))| Score {
                 name: expert.name(),
                 lead_seconds,
-                is_believed: at == self.believed,
+                is_believed: at == self.contest.believed(),
             })
     }
 
@@ -459,7 +422,7 @@ impl Forecasts {
         running: f64,
         scene: Scene<'_>,
     ) -> Expected {
-        let expert = self.experts.all().into_iter().nth(self.believed);
+        let expert = self.believed_expert();
         expert.map_or_else(Expected::default, |expert| {
             expert.expected(region, view, running, scene)
         })

@@ -22,7 +22,7 @@ impl Forecasts {
         ForecastMemory {
             groups: self.experts.rhythm.remember(),
             neighbours: self.experts.nearby.remember(),
-            leads_seconds: names.into_iter().zip(self.leads).collect(),
+            leads_seconds: names.into_iter().zip(*self.contest.leads()).collect(),
             believed: self.believed(),
         }
     }
@@ -33,15 +33,15 @@ impl Forecasts {
         self.experts.rhythm.recall(&memory.groups, now);
         self.experts.nearby.recall(&memory.neighbours);
         let names = self.experts.all().map(Expert::name);
-        for (lead, name) in self.leads.iter_mut().zip(names) {
+        for (at, name) in names.into_iter().enumerate() {
             let mut known = memory.leads_seconds.iter();
-            if let Some((_, known)) = known.find(|(known, _)| *known == name) {
-                *lead = *known;
+            if let Some((_, lead_seconds)) = known.find(|(known, _)| *known == name) {
+                self.contest.lead(at, *lead_seconds);
             }
         }
         let believed = names.into_iter().position(|name| name == memory.believed);
         if let Some(at) = believed.filter(|_| self.foresight) {
-            self.believe(at);
+            self.contest.believe(at);
         }
     }
 }

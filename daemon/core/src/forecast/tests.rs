@@ -305,10 +305,9 @@ fn of_two_that_are_far_ahead_the_one_who_saves_more_is_believed_soon() {
     let rhythm = RHYTHM;
     let most = 2.0;
     // Both have as long a lead as one may have.
-    desk.forecasts.leads[0] = most;
-    desk.forecasts.leads[rhythm] = most;
-    desk.forecasts.believe(0);
-    assert!(desk.forecasts.duels[rhythm].abs() < 1e-12);
+    desk.forecasts.contest.lead(0, most);
+    desk.forecasts.contest.lead(rhythm, most);
+    desk.forecasts.contest.believe(0);
     let saved = |forecasts: &mut Forecasts, recent: f64, rhythm_saves: f64| {
         for shadow in &mut forecasts.shadows {
             shadow.begin();
@@ -339,8 +338,8 @@ fn what_changes_at_once_is_told() {
         !desk.forecasts.is_anew(),
         "a window passed for one who is not believed"
     );
-    desk.forecasts.leads[RHYTHM] = 1.0;
-    desk.forecasts.believe(RHYTHM);
+    desk.forecasts.contest.lead(RHYTHM, 1.0);
+    desk.forecasts.contest.believe(RHYTHM);
     let anew: Vec<bool> = (0..60)
         .map(|_| {
             desk.interval(&[(3, 2)]);

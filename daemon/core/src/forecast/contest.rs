@@ -1,0 +1,159 @@
+//! Who of several experts is believed, by what each would have saved.
+//!
+//! Owns: [`Contest`]. What is saved is added up between two bounds, so that who was good for long
+//! and is no longer is given up soon (Page, "Continuous inspection schemes", Biometrika 1954), and
+//! who was bad can return (fixed share: Herbster and Warmuth, "Tracking the best expert", Machine
+//! Learning 1998, of whose weights these sums are the logarithms).
+
+use super::{EXPERTS, REACTIVE};
+
+/// A lead over the reactive expert is bounded by what so many changes of all that the tier holds
+/// cost: who was ahead for days is not given up for one bad night.
+const LEAD_CHANGES: f64 = 6.0;
+/// A lead over who is believed is bounded by so many.
+const DUEL_CHANGES: f64 = 2.0;
+/// And must be larger than so many: what it costs to go over.
+const STEP_CHANGES: f64 = 1.0;
+
+/// Seconds that each saved in an interval; `None` of who has nothing to say.
+pub(super) type Saved = [Option<f64>; EXPERTS];
+
+/// Who is believed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Contest {
+    /// What each saved more than the reactive one, in seconds, at most [`LEAD_CHANGES`].
+    leads: [f64; EXPERTS],
+    /// What each saved more than the one who is believed, since that one is, at most
+    /// [`DUEL_CHANGES`]: of two that are both far ahead of the reactive one, the leads do not tell
+    /// who is better.
+    duels: [f64; EXPERTS],
+    believed: usize,
+}
+
+fn add(sums: &mut [f64; EXPERTS], saved: &Saved, than: f64, most: f64) {
+    for (sum, saved) in sums.iter_mut().zip(saved) {
+        *sum = saved.map_or(0.0, |saved| (*sum + saved - than).clamp(-most, most));
+    }
+}
+
+impl Contest {
+    /// Nobody is ahead, and this one is believed.
+    pub(super) const fn new(believed: usize) -> Self {
+        Self {
+            leads: [0.0; EXPERTS],
+            duels: [0.0; EXPERTS],
+            believed,
+        }
+    }
+
+    pub(super) const fn believed(&self) -> usize {
+        self.believed
+    }
+
+    /// What each saved more than the reactive one lately, in seconds.
+    pub(super) const fn leads(&self) -> &[f64; EXPERTS] {
+        &self.leads
+    }
+
+    /// Takes over what leads were known.
+    pub(super) const fn lead(&mut self, at: usize, lead_seconds: f64) {
+        self.leads[at] = lead_seconds;
+    }
+
+    /// Takes in what each saved, where a change of all that is contended for costs so much.
+    pub(super) fn saved(&mut self, saved: &Saved, change_seconds: f64) {
+        let of = |at: usize| saved[at].unwrap_or(0.0);
+        let (reactive, believed) = (of(REACTIVE), of(self.believed));
+        add(
+            &mut self.leads,
+            saved,
+            reactive,
+            change_seconds * LEAD_CHANGES,
+        );
+        add(
+            &mut self.duels,
+            saved,
+            believed,
+            change_seconds * DUEL_CHANGES,
+        );
+    }
+
+    /// The reactive one is believed if who is is not ahead of it.
+    pub(super) fn fall_back(&mut self) {
+        if self.leads[self.believed] <= 0.0 && self.believed != REACTIVE {
+            self.believed = REACTIVE;
+            self.duels = self.leads;
+        }
+    }
+
+    /// Who would have saved so much more than the one who is believed that it is worth going over,
+    /// among those that `may` be.
+    pub(super) fn better(&self, change_seconds: f64, may: impl Fn(usize) -> bool) -> Option<usize> {
+        let duels = self.duels.iter().copied().enumerate();
+        let worth = duels.filter(|(at, duel)| *duel > change_seconds * STEP_CHANGES && may(*at));
+        let best = worth.max_by(|one, other| one.1.total_cmp(&other.1));
+        best.map(|(at, _)| at)
+    }
+
+    /// Believes one from now on. That another was further ahead before says no more than that it was
+    /// better for longer.
+    pub(super) fn believe(&mut self, at: usize) {
+        let lead = self.leads[at];
+        self.believed = at;
+        self.duels = self.leads.map(|other| (other - lead).min(0.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHANGE: f64 = 0.5;
+
+    /// Everyone saves as much as the reactive one, but for these.
+    fn saved(more: &[(usize, f64)]) -> Saved {
+        let mut all = [Some(1.0); EXPERTS];
+        for &(at, seconds) in more {
+            all[at] = Some(1.0 + seconds);
+        }
+        all
+    }
+
+    #[test]
+    fn sums_have_bounds() {
+        let mut contest = Contest::new(REACTIVE);
+        for _ in 0..100 {
+            contest.saved(&saved(&[(0, 1.0), (2, -1.0)]), CHANGE);
+        }
+        assert!((contest.leads()[0] - 3.0).abs() < 1e-12, "{contest:?}");
+        assert!((contest.leads()[2] + 3.0).abs() < 1e-12, "{contest:?}");
+        // The bad one returns after as much as it costs to make up for three seconds, and a step.
+        let mut tries = 0;
+        while contest.better(CHANGE, |at| at == 2).is_none() {
+            contest.saved(&saved(&[(2, 0.25)]), CHANGE);
+            tries += 1;
+        }
+        assert_eq!(tries, 7, "from -1 to above 0.5");
+    }
+
+    #[test]
+    fn who_is_further_ahead_in_the_duel_but_may_not_be_believed_hides_nobody() {
+        let mut contest = Contest::new(REACTIVE);
+        contest.saved(&saved(&[(0, 0.9), (2, 0.8)]), CHANGE);
+        assert_eq!(contest.better(CHANGE, |_| true), Some(0));
+        assert_eq!(contest.better(CHANGE, |at| at != 0), Some(2));
+        assert_eq!(contest.better(CHANGE, |at| at == 3), None);
+    }
+
+    #[test]
+    fn who_has_nothing_to_say_any_longer_is_not_believed_any_longer() {
+        let mut contest = Contest::new(REACTIVE);
+        contest.saved(&saved(&[(0, 2.0)]), CHANGE);
+        contest.believe(0);
+        let mut silent = saved(&[]);
+        silent[0] = None;
+        contest.saved(&silent, CHANGE);
+        contest.fall_back();
+        assert_eq!(contest.believed(), REACTIVE);
+    }
+}
