@@ -3,8 +3,8 @@
 //! Owns: for each group of regions, how much it was used in each of the last windows, on scales from
 //! a minute to hours, and the period that is found in that: the smallest lag at which the use
 //! resembles itself (autocorrelation; Box and Jenkins, "Time Series Analysis", ch. 2). A group
-//! without one is expected to go on as it was. Invariants: bounded memory; a period is one only if
-//! half of it, at least, was seen to come again.
+//! without one is expected to go on as it was, and one that is new was silent before. Invariants:
+//! bounded memory; a period is one only if one and a half of them, at least, were watched.
 
 mod halves;
 mod series;
@@ -86,13 +86,15 @@ pub(crate) struct Rhythm {
     lasting: Lasting,
     horizons_nanos: Spans,
     groups: Shapes<Group>,
+    /// Since when it is known what is used: what was not, was silent.
+    began: Option<Now>,
     refreshed_in: u64,
 }
 
 impl Scale {
-    const fn new(window: u64) -> Self {
+    const fn new(windows: Windows) -> Self {
         Self {
-            windows: Windows::new(window),
+            windows,
             period: None,
         }
     }
@@ -163,6 +165,7 @@ impl Rhythm {
             lasting,
             horizons_nanos,
             groups: Shapes::new(GROUPS_MAX),
+            began: None,
             refreshed_in: 0,
         }
     }
@@ -205,7 +208,7 @@ impl Rhythm {
                 first: one.first,
                 count: one.count,
             };
-            let mut group = Group::new(running, run);
+            let mut group = Group::new(running.map(Windows::new), run);
             for (scale, (windows, period)) in group.scales.iter_mut().zip(&one.scales) {
                 scale.windows = Windows::recalled(windows);
                 scale.period = *period;
@@ -281,7 +284,11 @@ impl Rhythm {
         let Some(first) = touched.first().map(|one| one.region.0) else {
             return &[];
         };
-        let followed = self.groups.follow(first, |run| Group::new(windows, run));
+        let began = self.began.unwrap_or_default();
+        let silent = std::array::from_fn(|scale| {
+            Windows::silent_since(self.window(scale, began), windows[scale])
+        });
+        let followed = self.groups.follow(first, |run| Group::new(silent, run));
         let (Some(run), Some(group)) = (followed, self.groups.get_mut(first)) else {
             return &touched[1..];
         };
@@ -354,11 +361,12 @@ pub(super) fn views(run: Run, scene: Scene<'_>) -> impl Iterator<Item = (VolumeR
 }
 
 impl Group {
-    fn new(windows: [u64; SCALES], run: Run) -> Self {
-        let half = || windows.map(Windows::new);
+    /// With what was counted of it, and of each of its halves, so far.
+    fn new(windows: Half, run: Run) -> Self {
+        let halves = || Box::new([windows.clone(), windows.clone()]);
         Self {
+            halves: (run.count > 1).then(halves),
             scales: windows.map(Scale::new),
-            halves: (run.count > 1).then(|| Box::new([half(), half()])),
             total: 0.0,
             heat: 0.0,
             expected: None,
@@ -433,6 +441,7 @@ impl Expert for Rhythm {
     }
 
     fn touched(&mut self, touched: &[Touched], scene: Scene<'_>) {
+        self.began.get_or_insert(scene.now);
         let windows = std::array::from_fn(|scale| self.window(scale, scene.now));
         let mut left = touched;
         while !left.is_empty() {

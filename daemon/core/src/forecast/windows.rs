@@ -108,10 +108,15 @@ impl Windows {
 
     /// From a window on.
     pub(crate) const fn new(window: u64) -> Self {
+        Self::silent_since(window, window)
+    }
+
+    /// Of what was silent from the window `first` until now, the window `running`.
+    pub(crate) const fn silent_since(first: u64, running: u64) -> Self {
         Self {
             codes: [0; WINDOWS],
-            running: window,
-            first: window,
+            running,
+            first,
             touches: 0.0,
         }
     }
@@ -217,6 +222,9 @@ mod tests {
         assert_eq!(windows.known(), 4);
         assert_eq!(windows.back(3).map(rounded), Some(5.0));
         assert_eq!((windows.back(5), windows.back(0)), (None, None));
+        let silent = Windows::silent_since(7, 10);
+        assert_eq!((silent.known(), silent.back(3)), (3, Some(0.0)));
+        assert!(silent.is_silent() && silent.back(4).is_none());
         windows.advance(14 + 1_000);
         assert!(windows.is_silent());
         assert_eq!(windows.ended().count(), WINDOWS - 1);

@@ -42,7 +42,7 @@ impl Group {
     /// Of what was one half of another.
     fn of_half(half: &Half, run: Run) -> Self {
         let running = half.each_ref().map(Windows::running);
-        let mut group = Self::new(running, run);
+        let mut group = Self::new(running.map(Windows::new), run);
         for (scale, windows) in group.scales.iter_mut().zip(half) {
             scale.windows = windows.clone();
             scale.period = scale.find_period();

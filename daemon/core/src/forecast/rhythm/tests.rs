@@ -2,7 +2,7 @@ use super::*;
 
 /// The use of windows, one after the other.
 fn scale(windows: u64, of: impl Fn(u64) -> f64) -> Scale {
-    let mut scale = Scale::new(1_000);
+    let mut scale = Scale::new(Windows::new(1_000));
     for window in 0..windows {
         scale.advance(1_000 + window, 0);
         scale.windows.add(of(window));
@@ -49,7 +49,7 @@ fn what_is_new_is_looked_at_in_each_window_and_what_is_known_for_long_in_each_ei
 fn of_scales_that_resemble_about_as_much_the_finest_has_the_period() {
     let with = |periods: [Option<(f64, f64)>; SCALES]| {
         let run = Run { first: 0, count: 1 };
-        let mut group = Group::new([0; SCALES], run);
+        let mut group = Group::new([0; SCALES].map(Windows::new), run);
         for (scale, period) in group.scales.iter_mut().zip(periods) {
             scale.period = period;
         }
@@ -141,6 +141,20 @@ fn followed(minutes: u64, touches: impl Fn(u64, u32) -> f64) -> Rhythm {
         rhythm.names(scene);
     }
     rhythm
+}
+
+#[test]
+fn what_was_not_used_yet_is_known_to_have_been_silent() {
+    // First used at the fortieth minute, and twenty more each hour.
+    let shift = |minute: u64, _: u32| f64::from(u8::from(minute % 60 >= 40));
+    let period = |minutes| {
+        let rhythm = followed(minutes, shift);
+        let group = rhythm.groups.get(0).unwrap();
+        Rhythm::period(group).map(|(scale, _)| scale)
+    };
+    // Half of the second hour's shift has passed, and the first began 70 minutes ago.
+    assert_eq!(period(90), None);
+    assert_eq!(period(112), Some(0));
 }
 
 fn runs(rhythm: &Rhythm) -> Vec<(u32, u32)> {
