@@ -14,6 +14,13 @@ use crate::units::Now;
 /// Version of its layout. What is of another one is of no use.
 const VERSION: u32 = 1;
 
+/// After so many half-lives without anybody counting, nothing that is remembered is of use: it is
+/// more than the coarsest windows of a rhythm reach back to.
+const USEFUL_HALF_LIVES: u64 = 400;
+/// The engine's time begins anew before it is so many half-lives old, which is half of what heat
+/// can count: forty years of the default, unless a calendar was wrong.
+const TIME_HALF_LIVES_MAX: u64 = 1 << 17;
+
 /// What was learned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
@@ -58,6 +65,17 @@ impl Memory {
             heat,
             forecasts,
         }
+    }
+
+    /// Where the engine's time goes on, so many nanoseconds after this was told; `None` if that is
+    /// so long, or so late, that an engine had better begin anew without it.
+    #[must_use]
+    pub fn resume(&self, passed_nanos: u64) -> Option<Now> {
+        let half_life_nanos = self.half_life_nanos.max(1);
+        let now = self.now.0.checked_add(passed_nanos)?;
+        let is_useful = passed_nanos / half_life_nanos <= USEFUL_HALF_LIVES;
+        let has_time = now / half_life_nanos <= TIME_HALF_LIVES_MAX;
+        (is_useful && has_time).then_some(Now(now))
     }
 
     /// Whether it can be used by an engine over so many regions.

@@ -78,3 +78,23 @@ fn what_does_not_fit_is_not_taken_over_and_that_is_said() {
         assert_eq!(told.age_seconds, None);
     }
 }
+
+#[test]
+fn time_goes_on_unless_too_much_of_it_has_passed() {
+    let mut memory = touched().engine.memory();
+    let half_life_nanos = memory.half_life_nanos;
+    let told = memory.now.0;
+    assert_eq!(memory.resume(HOUR), Some(Now(told + HOUR)));
+    assert_eq!(memory.resume(401 * half_life_nanos), None);
+    // A clock that began in 1970 and was set right since.
+    assert_eq!(memory.resume(1_800_000_000 * 1_000_000_000), None);
+    assert_eq!(memory.resume(u64::MAX), None);
+    // What is as late as may be is still far from what heat cannot count.
+    memory.now = Now(half_life_nanos * TIME_HALF_LIVES_MAX);
+    let latest = memory.resume(0).unwrap();
+    let engine = after(&memory, 0);
+    assert_eq!(latest, memory.now);
+    let age = engine.explain(VolumeRegion(7)).unwrap().age_seconds.unwrap();
+    assert!(age > 1e9 && age < 2e9, "{age}");
+    assert_eq!(memory.resume(half_life_nanos), None);
+}
