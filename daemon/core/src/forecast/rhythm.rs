@@ -4,19 +4,21 @@
 //! a minute to hours, and the period that is found in that: the smallest lag at which the use
 //! resembles itself (autocorrelation; Box and Jenkins, "Time Series Analysis", ch. 2). A group
 //! without one is expected to go on as it was, and one that is new was silent before. Invariants:
-//! bounded memory; a period is one only if one and a half of them, at least, were watched.
+//! bounded memory; a period is one only if one and a half of them, at least, were watched; what came
+//! once in three periods is not expected again.
 
 mod halves;
+mod scale;
 mod series;
 
 use serde::{Deserialize, Serialize};
 
 use self::halves::{Half, differ};
-use self::series::{autocorrelation, between_windows};
+use self::scale::{NEARLY_BEST, Scale};
 use super::history::{self, Codes, GROUP_REGIONS};
 use super::lasting::Lasting;
 use super::shapes::{Run, Shapes};
-use super::windows::{WINDOWS, Windows, WindowsMemory};
+use super::windows::{Windows, WindowsMemory};
 use super::{Expected, Expert, ExpertName, HORIZONS, LAST, Scene, Spans, Touched};
 use crate::heat::{LASTING, View};
 use crate::units::{Now, VolumeRegion};
@@ -24,20 +26,10 @@ use crate::units::{Now, VolumeRegion};
 /// Scales: each has windows so many times as long as those before it.
 const SCALES: usize = 4;
 const SCALE_FACTOR: u64 = 8;
-/// The shortest period, in windows; a shorter one is found on a finer scale.
-const LAG_MIN: usize = 4;
-/// The longest.
-const LAG_MAX: usize = WINDOWS / 2;
-/// Windows between two looks for a period, at most.
-const LOOK_EVERY: u64 = 8;
-/// Of the windows that are known, so many pass between two looks: while few are, each tells much.
-const LOOK_SHARE: u64 = 16;
-/// Resemblance from which a period is one.
-const RESEMBLANCE_MIN: f64 = 0.3;
-/// A shorter lag, or one on a finer scale, is the period if it resembles by this share of the best.
-const NEARLY_BEST: f64 = 0.75;
-/// Earlier periods that are averaged, at most.
-const PERIODS: usize = 3;
+/// A group is out of its rhythm while it is used so many times as much as was expected of it, and
+/// so many touches more.
+const OUT_TIMES: f64 = 4.0;
+const OUT_TOUCHES: f64 = 8.0;
 /// Groups that are followed, at most.
 const GROUPS_MAX: usize = 1 << 16;
 /// Windows between two looks at how a group's halves are used.
@@ -48,14 +40,6 @@ const SPLIT_FROM: f64 = 0.4;
 const JOIN_BELOW: f64 = 0.1;
 /// Horizon within which regions that are to be used are named.
 const SOON: usize = 1;
-
-/// Use on one scale.
-#[derive(Clone, Debug)]
-struct Scale {
-    windows: Windows,
-    /// Period in windows, and how much the use resembles itself after it.
-    period: Option<(f64, f64)>,
-}
 
 /// A group of regions.
 #[derive(Clone, Debug)]
@@ -69,6 +53,10 @@ pub(super) struct Group {
     heat: f64,
     /// Touches that it expects until each horizon but the last, if it has a period.
     expected: Option<[f64; LAST]>,
+    /// Touches that it, or its heat, let expect of the running window when that began.
+    foreseen: f64,
+    /// Whether it was used in the last window as neither of them let expect: a burst.
+    is_out: bool,
 }
 
 /// A group, as it is remembered. What its halves were is not.
@@ -89,74 +77,6 @@ pub(crate) struct Rhythm {
     /// Since when it is known what is used: what was not, was silent.
     began: Option<Now>,
     refreshed_in: u64,
-}
-
-impl Scale {
-    const fn new(windows: Windows) -> Self {
-        Self {
-            windows,
-            period: None,
-        }
-    }
-
-    /// Ends all windows before this one. Those with the same `phase` look for a period at the same
-    /// time.
-    fn advance(&mut self, window: u64, phase: u64) {
-        let ended = self.windows.running();
-        if window <= ended {
-            return;
-        }
-        self.windows.advance(window);
-        let every = (self.windows.known() / LOOK_SHARE).clamp(1, LOOK_EVERY);
-        if (ended + phase) / every != (window + phase) / every {
-            self.period = self.find_period();
-        }
-    }
-
-    fn find_period(&self) -> Option<(f64, f64)> {
-        // Roots of counts vary by about as much whatever the count (Bartlett 1936).
-        let roots: Vec<f64> = self.windows.ended().map(f64::sqrt).collect();
-        // Of what has come three times, the third is foreseen: half of the second is enough.
-        let lag_max = LAG_MAX.min(roots.len() * 2 / 3);
-        let resembles = autocorrelation(&roots, lag_max + 1)?;
-        let is_peak = |lag: usize| {
-            let at = |lag: usize| resembles.get(lag).copied().unwrap_or(f64::MIN);
-            at(lag) >= RESEMBLANCE_MIN && at(lag) >= at(lag - 1) && at(lag) >= at(lag + 1)
-        };
-        let peaks: Vec<usize> = (LAG_MIN..=lag_max).filter(|lag| is_peak(*lag)).collect();
-        let best = peaks.iter().map(|lag| resembles[*lag]).fold(0.0, f64::max);
-        let lag = peaks
-            .into_iter()
-            .find(|lag| resembles[*lag] >= best * NEARLY_BEST)?;
-        Some((between_windows(&resembles, lag), resembles[lag]))
-    }
-
-    /// Touches in the window so many windows after the running one, as in earlier periods.
-    fn expected_in(&self, ahead: u64, period: f64) -> f64 {
-        let (mut sum, mut count) = (0.0, 0.0);
-        #[allow(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "some windows"
-        )]
-        for periods in 1.. {
-            // So many periods before it, and not in the future.
-            let back = (period * f64::from(periods)).round() as u64;
-            if back <= ahead {
-                continue;
-            }
-            let Some(touches) = self.windows.back(back - ahead) else {
-                break;
-            };
-            sum += touches;
-            count += 1.0;
-            if count >= PERIODS as f64 {
-                break;
-            }
-        }
-        if count > 0.0 { sum / count } else { 0.0 }
-    }
 }
 
 impl Rhythm {
@@ -310,10 +230,14 @@ impl Rhythm {
         let mut names = Vec::new();
         let mut groups = std::mem::replace(&mut self.groups, Shapes::new(0));
         for (run, group) in groups.iter_mut() {
+            group.is_out = group.is_beyond_what_was_foreseen();
             group.expected = self.group_expects(group, scene.now);
+            group.foreseen = f64::INFINITY;
             if let Some(expected) = group.expected {
                 let views: Vec<(VolumeRegion, View)> = views(run, scene).collect();
                 group.heat = views.iter().map(|(_, view)| view.spans[LASTING]).sum();
+                let lasting = self.lasting.of_heat(group.heat).soon();
+                group.foreseen = lasting.max(expected[0]);
                 let soon = expected[SOON];
                 let is_due = |view: &View| soon * group.share(view) >= 1.0;
                 let due = views.iter().filter(|(_, view)| is_due(view));
@@ -370,6 +294,8 @@ impl Group {
             total: 0.0,
             heat: 0.0,
             expected: None,
+            foreseen: f64::INFINITY,
+            is_out: false,
         }
     }
 
@@ -420,6 +346,12 @@ impl Group {
         }
     }
 
+    /// Whether it was used in the window that has just ended as nobody expected.
+    fn is_beyond_what_was_foreseen(&self) -> bool {
+        let touches = self.scales[0].windows.back(1).unwrap_or(0.0);
+        touches > self.foreseen * OUT_TIMES + OUT_TOUCHES
+    }
+
     /// Whether it was used within what is remembered.
     fn is_known(&self) -> bool {
         self.scales.iter().any(|scale| !scale.windows.is_silent())
@@ -459,6 +391,12 @@ impl Expert for Rhythm {
         let mut all = [0.0; HORIZONS];
         for (all, expected) in all.iter_mut().zip(expected) {
             *all = expected * share;
+        }
+        if group.is_out {
+            // A burst says nothing of the rhythm, and the rhythm nothing of the burst.
+            for (all, lasting) in all.iter_mut().zip(lasting.0) {
+                *all = all.max(lasting);
+            }
         }
         all[LAST] = lasting.in_all().max(all[LAST - 1]);
         Expected(all)

@@ -94,7 +94,11 @@ fn time_goes_on_unless_too_much_of_it_has_passed() {
     let latest = memory.resume(0).unwrap();
     let engine = after(&memory, 0);
     assert_eq!(latest, memory.now);
-    let age = engine.explain(VolumeRegion(7)).unwrap().age_seconds.unwrap();
+    let age = engine
+        .explain(VolumeRegion(7))
+        .unwrap()
+        .age_seconds
+        .unwrap();
     assert!(age > 1e9 && age < 2e9, "{age}");
     assert_eq!(memory.resume(half_life_nanos), None);
 }

@@ -77,6 +77,8 @@ impl Group {
             total,
             heat: 0.0,
             expected: None,
+            foreseen: f64::INFINITY,
+            is_out: false,
         }
     }
 

@@ -1,4 +1,8 @@
-//! How much a series resembles itself.
+//! How much a series resembles itself, and what is typical of it.
+
+/// A window counts at most so many times as much as those with any use do on average: a burst is no
+/// period.
+const BURST_TIMES: f64 = 2.0;
 
 /// How much a series resembles itself after each lag below `lags`; `None` if it never changes.
 pub(super) fn autocorrelation(series: &[f64], lags: usize) -> Option<Vec<f64>> {
@@ -32,4 +36,25 @@ pub(super) fn between_windows(resembles: &[f64], lag: usize) -> f64 {
         return whole;
     }
     whole + (0.5 * (before - after) / bend).clamp(-0.5, 0.5)
+}
+
+/// What is far above the mean of those that are not zero becomes so many times as much as that.
+pub(super) fn without_bursts(series: &mut [f64]) {
+    let used = || series.iter().filter(|one| **one > 0.0);
+    #[allow(clippy::cast_precision_loss, reason = "some windows")]
+    let most = used().sum::<f64>() / used().count().max(1) as f64 * BURST_TIMES;
+    for one in series {
+        *one = one.min(most);
+    }
+}
+
+/// The one in the middle of three; the mean of fewer, and nothing of none.
+pub(super) fn middle(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values {
+        [] => 0.0,
+        [one] => *one,
+        [one, other] => (*one + *other) / 2.0,
+        [_, middle, ..] => *middle,
+    }
 }

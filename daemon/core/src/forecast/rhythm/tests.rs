@@ -1,4 +1,7 @@
+use super::scale::{LOOK_EVERY, LOOK_SHARE};
+use super::series::{between_windows, middle, without_bursts};
 use super::*;
+use crate::forecast::windows::WINDOWS;
 
 /// The use of windows, one after the other.
 fn scale(windows: u64, of: impl Fn(u64) -> f64) -> Scale {
@@ -104,6 +107,34 @@ fn the_next_window_is_expected_to_be_as_it_was_in_earlier_periods() {
 }
 
 #[test]
+fn a_burst_is_no_period_and_does_not_come_again() {
+    // Two hours of a shift of four minutes in each twenty, and one burst between two of them.
+    let burst = |window: u64| match window {
+        70 => 9_000.0,
+        window => shifts(20.0)(window),
+    };
+    let scale = scale(120, burst);
+    let (period, _) = scale.find_period().unwrap();
+    assert!((period - 20.0).abs() < 0.5, "{period}");
+    // Ten windows from now is a whole number of periods after the burst.
+    assert!(scale.expected_in(10, 20.0).abs() < 1e-9);
+    assert!((scale.expected_in(0, 20.0) - 100.0).abs() < 10.0);
+}
+
+#[test]
+fn what_is_typical_is_the_middle_of_three_and_what_is_far_above_the_mean_is_cut() {
+    assert!((middle(&mut [5.0, 9_000.0, 4.0]) - 5.0).abs() < 1e-12);
+    assert!((middle(&mut [5.0, 9.0]) - 7.0).abs() < 1e-12);
+    assert!(middle(&mut []).abs() < 1e-12);
+    let mut series = [0.0, 1.0, 1.0, 10.0, 0.0];
+    without_bursts(&mut series);
+    assert_eq!(series, [0.0, 1.0, 1.0, 8.0, 0.0]);
+    let mut silence = [0.0; 4];
+    without_bursts(&mut silence);
+    assert_eq!(silence, [0.0; 4]);
+}
+
+#[test]
 fn windows_in_which_nothing_was_asked_for_were_silent() {
     let mut scale = scale(60, shifts(20.0));
     scale.advance(1_000 + 60 + 300, 0);
@@ -155,6 +186,25 @@ fn what_was_not_used_yet_is_known_to_have_been_silent() {
     // Half of the second hour's shift has passed, and the first began 70 minutes ago.
     assert_eq!(period(90), None);
     assert_eq!(period(112), Some(0));
+}
+
+#[test]
+fn while_a_burst_lasts_what_is_used_is_expected_to_go_on() {
+    // A shift of five minutes in each twenty; for three minutes of the pause after the last, all of
+    // it is used as never before.
+    let is_burst = |minute: u64| (391..394).contains(&minute);
+    let load = |minute: u64, _: u32| match minute % 20 {
+        _ if is_burst(minute) => 50.0,
+        0..5 => 2.0,
+        _ => 0.0,
+    };
+    let is_out = |minutes| {
+        let rhythm = followed(minutes, load);
+        let group = rhythm.groups.get(0).unwrap();
+        assert!(group.expected.is_some(), "it has a period");
+        group.is_out
+    };
+    assert_eq!([390, 393, 396].map(is_out), [false, true, false]);
 }
 
 fn runs(rhythm: &Rhythm) -> Vec<(u32, u32)> {
