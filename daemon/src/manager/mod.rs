@@ -140,6 +140,7 @@ impl Manager {
             tracing::warn!(volume = name, recovery = ?assembled.recovery, "the start had to mend");
         }
         let handle = crate::volume::start::serve(assembled, &self.config)
+            .await
             .map_err(|error| error::internal(&error))?;
         tracing::info!(volume = name, device = %handle.info.link.display(), "volume is served");
         self.running.lock().await.insert(name, handle);

@@ -1,7 +1,7 @@
 //! What the engine has learned, kept over restarts.
 //!
-//! Owns: the file `memory` in a volume's folder, and the thread that writes it. The run loop never
-//! waits for the file, and a stop waits for it a little only.
+//! Owns: the file `memory` in a volume's folder, and the thread that reads and writes it. The run
+//! loop never waits for the file; a start and a stop wait for it a little only.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use tier_core::memory::Memory;
 use tier_core::units::Now;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
+use crate::beneath::elsewhere;
 use crate::state::{StateError, make_folder, replace};
 
 const MAGIC: [u8; 8] = *b"TIERMEM1";
 const CHECKSUM_BYTES: usize = 4;
-/// How long a stop waits for what is being written.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a start waits for what is read, and a stop for what is being written.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is in the file, behind its magic and its checksum.
 #[derive(Debug, Serialize, Deserialize)]
@@ -85,7 +88,7 @@ fn read(path: &Path) -> Result<Option<Kept>, UnreadableError> {
 
 /// What was kept in a volume's folder. The engine's time has gone on since then as the calendar
 /// did; if that was set back, it has stood still.
-pub(crate) fn recall(folder: &Path) -> Option<Remembered> {
+fn recall(folder: &Path) -> Option<Remembered> {
     let path = folder.join("memory");
     match read(&path) {
         Ok(kept) => kept.map(|kept| {
@@ -103,25 +106,42 @@ pub(crate) fn recall(folder: &Path) -> Option<Remembered> {
 }
 
 impl Keeper {
-    /// Starts the thread of a volume, whose files lie in `folder`. Where nothing can be kept there
-    /// is none, and the log says why.
-    pub(crate) fn start(folder: PathBuf, volume: &str) -> io::Result<Self> {
+    /// Starts the thread of a volume, whose files lie in `folder`. It reads, then writes. Gives
+    /// what it has read; if that takes longer than `patience`, the volume goes on without. Where
+    /// nothing can be kept there is no thread, and the log says why.
+    pub(crate) async fn start(
+        folder: PathBuf,
+        volume: &str,
+        patience: Duration,
+    ) -> io::Result<(Self, Option<Remembered>)> {
         // One waits while another is written; a third is newer news that can wait for its turn.
         let (memories, inbox) = mpsc::sync_channel::<Memory>(1);
+        let (tell, told) = oneshot::channel();
         let (end, ended) = mpsc::channel();
         std::thread::Builder::new()
             .name(format!("memory-{volume}"))
             .spawn(move || {
-                if let Err(error) = keep(&folder, &inbox) {
+                if let Err(error) = recall_and_keep(&folder, tell, &inbox) {
                     tracing::warn!(%error, "what is learned of the volume's use is not kept");
                 }
                 // Nobody may be left to be told.
                 let _ = end.send(());
             })?;
-        Ok(Self {
+        let remembered = match timeout(patience, told).await {
+            Ok(told) => told.ok().flatten(),
+            Err(_) => {
+                tracing::warn!(
+                    volume,
+                    "what was learned of the volume's use could not be read in time; it goes without"
+                );
+                None
+            }
+        };
+        let keeper = Self {
             memories: Some(memories),
             ended,
-        })
+        };
+        Ok((keeper, remembered))
     }
 
     /// Hands a memory over to be written, unless the thread has not come round to the last one.
@@ -141,7 +161,14 @@ impl Keeper {
     }
 }
 
-fn keep(folder: &Path, inbox: &mpsc::Receiver<Memory>) -> Result<(), StateError> {
+fn recall_and_keep(
+    folder: &Path,
+    tell: oneshot::Sender<Option<Remembered>>,
+    inbox: &mpsc::Receiver<Memory>,
+) -> Result<(), StateError> {
+    elsewhere(folder)?;
+    // Whoever asked may have gone on without.
+    let _ = tell.send(recall(folder));
     make_folder(folder)?;
     let path = folder.join("memory");
     while let Ok(memory) = inbox.recv() {
@@ -165,19 +192,41 @@ mod tests {
         Engine::new(PolicyConfig::default()).memory()
     }
 
-    #[test]
-    fn what_is_kept_is_recalled_and_time_has_gone_on() {
+    #[tokio::test]
+    async fn what_is_kept_is_recalled_and_time_has_gone_on() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("volume");
-        assert!(recall(&place).is_none());
-        let keeper = Keeper::start(place.clone(), "v").unwrap();
+        let start = || Keeper::start(place.clone(), "v", PATIENCE);
+        let (keeper, remembered) = start().await.unwrap();
+        assert!(remembered.is_none());
         keeper.finish(memory());
-        let first = recall(&place).unwrap();
+        let first = start().await.unwrap().1.unwrap();
         assert_eq!(first.memory, memory());
         std::thread::sleep(Duration::from_millis(20));
-        let later = recall(&place).unwrap();
+        let later = start().await.unwrap().1.unwrap();
         let passed = later.now.0 - first.now.0;
         assert!(passed >= 20_000_000, "{passed}");
+    }
+
+    /// A file that does not answer, until it is opened for writing.
+    fn mute(folder: &Path) -> PathBuf {
+        let path = folder.join("memory");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        path
+    }
+
+    #[tokio::test]
+    async fn a_file_that_does_not_answer_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = mute(folder.path());
+        let patience = Duration::from_millis(1);
+        let started = Keeper::start(folder.path().to_owned(), "v", patience).await;
+        let (keeper, remembered) = started.unwrap();
+        assert!(remembered.is_none());
+        // It answers after all; what was learned since then is kept.
+        std::fs::write(path, b"late").unwrap();
+        keeper.finish(memory());
+        assert_eq!(recall(folder.path()).unwrap().memory, memory());
     }
 
     #[test]
