@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::volume::assemble::{AssembleError, Assembled, assemble};
@@ -178,9 +179,14 @@ impl Manager {
     /// Ends every loop. Volumes go on without it.
     pub async fn end(self: Arc<Self>) {
         let running = std::mem::take(&mut *self.running.lock().await);
+        // All at once: each may wait for a file that does not answer.
+        let mut ending = JoinSet::new();
         for (name, handle) in running {
-            handle.end().await;
-            tracing::info!(volume = name, "volume is left running");
+            ending.spawn(async move {
+                handle.end().await;
+                tracing::info!(volume = name, "volume is left running");
+            });
         }
+        ending.join_all().await;
     }
 }

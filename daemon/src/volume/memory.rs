@@ -52,7 +52,7 @@ pub(crate) struct Remembered {
 #[derive(Debug)]
 pub(crate) struct Keeper {
     memories: Option<mpsc::SyncSender<Memory>>,
-    ended: mpsc::Receiver<()>,
+    ended: oneshot::Receiver<()>,
 }
 
 fn unix_nanos() -> u64 {
@@ -117,7 +117,7 @@ impl Keeper {
         // One waits while another is written; a third is newer news that can wait for its turn.
         let (memories, inbox) = mpsc::sync_channel::<Memory>(1);
         let (tell, told) = oneshot::channel();
-        let (end, ended) = mpsc::channel();
+        let (end, ended) = oneshot::channel();
         std::thread::Builder::new()
             .name(format!("memory-{volume}"))
             .spawn(move || {
@@ -127,16 +127,13 @@ impl Keeper {
                 // Nobody may be left to be told.
                 let _ = end.send(());
             })?;
-        let remembered = match timeout(patience, told).await {
-            Ok(told) => told.ok().flatten(),
-            Err(_) => {
-                tracing::warn!(
-                    volume,
-                    "what was learned of the volume's use could not be read in time; it goes without"
-                );
-                None
-            }
-        };
+        let told = timeout(patience, told).await.map_err(|_| {
+            tracing::warn!(
+                volume,
+                "what was learned of the volume's use could not be read in time; it goes without"
+            );
+        });
+        let remembered = told.ok().and_then(Result::ok).flatten();
         let keeper = Self {
             memories: Some(memories),
             ended,
@@ -151,13 +148,16 @@ impl Keeper {
         }
     }
 
-    /// Writes the last one. Waits for it, but not for a file that does not answer.
-    pub(crate) fn finish(mut self, memory: Memory) {
+    /// Writes the last one. Waits for it, but not for a file that does not answer. Tells whether
+    /// it was done with in time.
+    pub(crate) async fn finish(mut self, memory: Memory, patience: Duration) -> bool {
         self.keep(memory);
         self.memories = None;
-        if self.ended.recv_timeout(PATIENCE).is_err() {
+        let in_time = timeout(patience, self.ended).await.is_ok();
+        if !in_time {
             tracing::warn!("what was learned of the volume's use could not be written in time");
         }
+        in_time
     }
 }
 
@@ -199,7 +199,7 @@ mod tests {
         let start = || Keeper::start(place.clone(), "v", PATIENCE);
         let (keeper, remembered) = start().await.unwrap();
         assert!(remembered.is_none());
-        keeper.finish(memory());
+        assert!(keeper.finish(memory(), PATIENCE).await);
         let first = start().await.unwrap().1.unwrap();
         assert_eq!(first.memory, memory());
         std::thread::sleep(Duration::from_millis(20));
@@ -225,8 +225,31 @@ mod tests {
         assert!(remembered.is_none());
         // It answers after all; what was learned since then is kept.
         std::fs::write(path, b"late").unwrap();
-        keeper.finish(memory());
+        assert!(keeper.finish(memory(), PATIENCE).await);
         assert_eq!(recall(folder.path()).unwrap().memory, memory());
+    }
+
+    #[tokio::test]
+    async fn a_stop_keeps_nobody_from_working_while_it_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = mute(folder.path());
+        let start = |patience| Keeper::start(folder.path().to_owned(), "v", patience);
+        let keeper = start(Duration::ZERO).await.unwrap().0;
+        // The file answers once another task on this thread has had its turn.
+        let other = async { std::fs::write(&path, b"late").unwrap() };
+        let (in_time, ()) = tokio::join!(keeper.finish(memory(), PATIENCE), other);
+        assert!(in_time);
+        assert_eq!(recall(folder.path()).unwrap().memory, memory());
+    }
+
+    #[tokio::test]
+    async fn a_stop_waits_for_no_file_that_does_not_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = mute(folder.path());
+        let start = |patience| Keeper::start(folder.path().to_owned(), "v", patience);
+        let keeper = start(Duration::ZERO).await.unwrap().0;
+        assert!(!keeper.finish(memory(), Duration::from_millis(1)).await);
+        std::fs::write(path, b"late").unwrap();
     }
 
     #[test]

@@ -22,7 +22,7 @@ use super::flusher::Flusher;
 use super::history::History;
 use super::hold_stats::HoldStats;
 use super::kernel::{Job, KernelThread, Told};
-use super::memory::{Keeper, Remembered};
+use super::memory::{Keeper, PATIENCE, Remembered};
 use super::metadata::MetadataThread;
 use super::recorder::Recorder;
 use super::sampler::{Counts, Sampler};
@@ -212,7 +212,7 @@ impl Runtime {
                 Woken::Keep => self.parts.keeper.keep(self.parts.engine.memory()),
             }
         }
-        self.finish();
+        self.finish().await;
     }
 
     async fn wait(&mut self, timers: &mut Timers, asks: &mut mpsc::Receiver<Ask>) -> Woken {
@@ -446,13 +446,29 @@ impl Runtime {
         }
     }
 
-    fn finish(self) {
-        self.parts.kernel.finish();
-        self.parts.metadata.finish();
-        self.parts.flusher.finish();
-        if let Some(recorder) = self.recorder {
-            recorder.finish();
+    /// Lets the threads come to their ends. Other volumes' loops go on meanwhile: these wait for
+    /// devices, and for files.
+    async fn finish(self) {
+        let Parts {
+            kernel,
+            metadata,
+            flusher,
+            keeper,
+            engine,
+            ..
+        } = self.parts;
+        let memory = engine.memory();
+        let ended = tokio::task::spawn_blocking(move || {
+            kernel.finish();
+            metadata.finish();
+            flusher.finish();
+            if let Some(recorder) = self.recorder {
+                recorder.finish();
+            }
+        });
+        if let Err(error) = ended.await {
+            tracing::error!(%error, "the threads of a volume did not end by themselves");
         }
-        self.parts.keeper.finish(self.parts.engine.memory());
+        keeper.finish(memory, PATIENCE).await;
     }
 }
