@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use tier_core::memory::Memory;
@@ -21,6 +21,8 @@ const MAGIC: [u8; 8] = *b"TIERMEM1";
 const CHECKSUM_BYTES: usize = 4;
 /// How long a start waits for what is read, and a stop for what is being written.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two writings: what a power cut may lose.
+pub(crate) const PERIOD: Duration = Duration::from_mins(10);
 
 /// What is in the file, behind its magic and its checksum.
 #[derive(Debug, Serialize, Deserialize)]
@@ -39,6 +41,17 @@ enum UnreadableError {
     Damaged,
 }
 
+/// What there was to be read at a start.
+#[derive(Debug)]
+pub(crate) enum Recalled {
+    /// This.
+    Memory(Remembered),
+    /// Nothing: nothing was kept yet, or nothing can be.
+    Nothing,
+    /// Something that was of no use, or did not come in time.
+    Lost,
+}
+
 /// A memory that was kept, and the engine's time now.
 #[derive(Debug)]
 pub(crate) struct Remembered {
@@ -53,6 +66,8 @@ pub(crate) struct Remembered {
 pub(crate) struct Keeper {
     memories: Option<mpsc::SyncSender<Memory>>,
     ended: oneshot::Receiver<()>,
+    /// Until when what lies in the file stays there.
+    spared_until: Option<Instant>,
 }
 
 fn unix_nanos() -> u64 {
@@ -88,19 +103,32 @@ fn read(path: &Path) -> Result<Option<Kept>, UnreadableError> {
 
 /// What was kept in a volume's folder. The engine's time has gone on since then as the calendar
 /// did; if that was set back, it has stood still.
-fn recall(folder: &Path) -> Option<Remembered> {
+fn recall(folder: &Path) -> Recalled {
     let path = folder.join("memory");
     match read(&path) {
-        Ok(kept) => kept.map(|kept| {
-            let passed = unix_nanos().saturating_sub(kept.unix_nanos);
-            let now = Now(kept.memory.now.0.saturating_add(passed));
-            let memory = kept.memory;
-            Remembered { memory, now }
-        }),
+        Ok(None) => Recalled::Nothing,
+        Ok(Some(Kept {
+            unix_nanos: then,
+            memory,
+        })) => {
+            let passed = unix_nanos().saturating_sub(then);
+            let now = Now(memory.now.0.saturating_add(passed));
+            Recalled::Memory(Remembered { memory, now })
+        }
         Err(error) => {
             let path = path.display();
             tracing::warn!(%error, "what was learned of the volume's use is lost: {path}");
-            None
+            Recalled::Lost
+        }
+    }
+}
+
+impl Recalled {
+    /// What was learned, if it came.
+    pub(crate) fn memory(self) -> Option<Remembered> {
+        match self {
+            Self::Memory(remembered) => Some(remembered),
+            Self::Nothing | Self::Lost => None,
         }
     }
 }
@@ -127,23 +155,35 @@ impl Keeper {
                 // Nobody may be left to be told.
                 let _ = end.send(());
             })?;
-        let told = timeout(patience, told).await.map_err(|_| {
-            tracing::warn!(
-                volume,
-                "what was learned of the volume's use could not be read in time; it goes without"
-            );
-        });
-        let remembered = told.ok().and_then(Result::ok).flatten();
-        let keeper = Self {
+        let recalled = match timeout(patience, told).await {
+            Ok(told) => told.unwrap_or(Recalled::Nothing),
+            Err(_) => late(volume),
+        };
+        let mut keeper = Self {
             memories: Some(memories),
             ended,
+            spared_until: None,
         };
-        Ok((keeper, remembered))
+        if matches!(recalled, Recalled::Lost) {
+            keeper.spare();
+        }
+        Ok((keeper, recalled.memory()))
+    }
+
+    /// Leaves what lies in the file for a period: it was not taken over, which may be for a
+    /// mistake that a person mends by then, and what was learned since is less.
+    pub(crate) fn spare(&mut self) {
+        self.spared_until = Instant::now().checked_add(PERIOD);
     }
 
     /// Hands a memory over to be written, unless the thread has not come round to the last one.
     pub(crate) fn keep(&self, memory: Memory) {
-        if let Some(memories) = &self.memories {
+        let is_spared = self
+            .spared_until
+            .is_some_and(|until| Instant::now() < until);
+        if let Some(memories) = &self.memories
+            && !is_spared
+        {
             let _ = memories.try_send(memory);
         }
     }
@@ -161,9 +201,17 @@ impl Keeper {
     }
 }
 
+fn late(volume: &str) -> Recalled {
+    tracing::warn!(
+        volume,
+        "what was learned of the volume's use could not be read in time; it goes without"
+    );
+    Recalled::Lost
+}
+
 fn recall_and_keep(
     folder: &Path,
-    tell: oneshot::Sender<Option<Remembered>>,
+    tell: oneshot::Sender<Recalled>,
     inbox: &mpsc::Receiver<Memory>,
 ) -> Result<(), StateError> {
     elsewhere(folder)?;
@@ -188,6 +236,11 @@ mod tests {
 
     use super::*;
 
+    /// What is in the file now.
+    fn kept(folder: &Path) -> Memory {
+        recall(folder).memory().unwrap().memory
+    }
+
     fn memory() -> Memory {
         Engine::new(PolicyConfig::default()).memory()
     }
@@ -208,46 +261,67 @@ mod tests {
         assert!(passed >= 20_000_000, "{passed}");
     }
 
-    /// A file that does not answer, until it is opened for writing.
-    fn mute(folder: &Path) -> PathBuf {
+    #[tokio::test]
+    async fn what_was_not_taken_over_is_not_written_over_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let start = || Keeper::start(folder.path().to_owned(), "v", PATIENCE);
+        let path = folder.path().join("memory");
+        std::fs::write(&path, b"damaged").unwrap();
+        let (keeper, remembered) = start().await.unwrap();
+        assert!(remembered.is_none());
+        keeper.keep(memory());
+        assert!(keeper.finish(memory(), PATIENCE).await);
+        assert_eq!(std::fs::read(&path).unwrap(), b"damaged");
+        // One that the engine has no use for.
+        std::fs::write(&path, encode(memory(), 7).unwrap()).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let mut keeper = start().await.unwrap().0;
+        keeper.spare();
+        assert!(keeper.finish(memory(), PATIENCE).await);
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        // When its time is over it is.
+        let mut keeper = start().await.unwrap().0;
+        keeper.spared_until = Some(Instant::now());
+        assert!(keeper.finish(memory(), PATIENCE).await);
+        assert_ne!(std::fs::read(&path).unwrap(), before);
+    }
+
+    /// A keeper whose file does not answer, until it is opened for writing.
+    async fn mute(folder: &Path, patience: Duration) -> (Keeper, PathBuf) {
         let path = folder.join("memory");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        path
+        let started = Keeper::start(folder.to_owned(), "v", patience).await;
+        let (keeper, remembered) = started.unwrap();
+        assert!(remembered.is_none());
+        (keeper, path)
     }
 
     #[tokio::test]
     async fn a_file_that_does_not_answer_is_not_waited_for() {
         let folder = tempfile::tempdir().unwrap();
-        let path = mute(folder.path());
-        let patience = Duration::from_millis(1);
-        let started = Keeper::start(folder.path().to_owned(), "v", patience).await;
-        let (keeper, remembered) = started.unwrap();
-        assert!(remembered.is_none());
-        // It answers after all; what was learned since then is kept.
+        let (mut keeper, path) = mute(folder.path(), Duration::from_millis(1)).await;
+        assert!(keeper.spared_until.is_some());
+        // It answers after all; what was learned since then is kept, when its time has come.
         std::fs::write(path, b"late").unwrap();
+        keeper.spared_until = None;
         assert!(keeper.finish(memory(), PATIENCE).await);
-        assert_eq!(recall(folder.path()).unwrap().memory, memory());
+        assert_eq!(kept(folder.path()), memory());
     }
 
     #[tokio::test]
     async fn a_stop_keeps_nobody_from_working_while_it_waits() {
         let folder = tempfile::tempdir().unwrap();
-        let path = mute(folder.path());
-        let start = |patience| Keeper::start(folder.path().to_owned(), "v", patience);
-        let keeper = start(Duration::ZERO).await.unwrap().0;
+        let (keeper, path) = mute(folder.path(), Duration::ZERO).await;
         // The file answers once another task on this thread has had its turn.
         let other = async { std::fs::write(&path, b"late").unwrap() };
         let (in_time, ()) = tokio::join!(keeper.finish(memory(), PATIENCE), other);
         assert!(in_time);
-        assert_eq!(recall(folder.path()).unwrap().memory, memory());
     }
 
     #[tokio::test]
     async fn a_stop_waits_for_no_file_that_does_not_answer() {
         let folder = tempfile::tempdir().unwrap();
-        let path = mute(folder.path());
-        let start = |patience| Keeper::start(folder.path().to_owned(), "v", patience);
-        let keeper = start(Duration::ZERO).await.unwrap().0;
+        let (keeper, path) = mute(folder.path(), Duration::ZERO).await;
         assert!(!keeper.finish(memory(), Duration::from_millis(1)).await);
         std::fs::write(path, b"late").unwrap();
     }

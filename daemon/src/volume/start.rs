@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tier_core::engine::Engine;
 use tier_core::event::Event;
@@ -18,9 +17,10 @@ use super::assemble::Assembled;
 use super::flusher::Flusher;
 use super::handle::{Info, VolumeHandle};
 use super::kernel::KernelThread;
-use super::memory::{Keeper, PATIENCE};
+use super::memory::{Keeper, PATIENCE, PERIOD};
 use super::metadata::MetadataThread;
-use super::runtime::{Pace, Parts, Runtime};
+use super::pace::Pace;
+use super::runtime::{Parts, Runtime};
 use super::sampler::{Counted, Sampler};
 use super::watch::KernelWatch;
 use crate::backend::BackendError;
@@ -31,8 +31,6 @@ use crate::metrics::VolumeMetrics;
 use crate::model::Models;
 use crate::monitor::load::WatchedMember;
 
-/// Between two writings of what was learned: what a power cut may lose of it.
-const KEEP: Duration = Duration::from_mins(10);
 /// Questions that may wait for the loop.
 const ASKS_MAX: usize = 64;
 
@@ -174,7 +172,7 @@ fn pace(config: &Config) -> Pace {
         tick,
         monitor,
         look: tick,
-        keep: KEEP,
+        keep: PERIOD,
     }
 }
 
