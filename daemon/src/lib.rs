@@ -26,6 +26,7 @@ pub mod volume;
 pub mod monitor;
 mod model;
 mod beneath;
+mod patience;
 mod state;
 pub mod dmstats;
 pub mod metrics;

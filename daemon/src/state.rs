@@ -47,6 +47,15 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), StateError> {
     builder.create(path).map_err(StateError::of(path))
 }
 
+/// Removes a folder with all that is in it, if it is there and does not lie on a volume.
+pub(crate) fn remove_folder(path: &Path) -> Result<(), StateError> {
+    elsewhere(path)?;
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StateError::of(path)(error)),
+        _ => Ok(()),
+    }
+}
+
 /// Replaces a file as a whole, durably. What was mounted since the folder was made is seen too.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
     elsewhere(path)?;
@@ -83,5 +92,8 @@ mod tests {
             assert_eq!(fs::read(&path).unwrap(), bytes);
         }
         assert_eq!(fs::read_dir(&deep).unwrap().count(), 1);
+        remove_folder(&deep).unwrap();
+        remove_folder(&deep).unwrap();
+        assert_eq!(fs::read_dir(deep.parent().unwrap()).unwrap().count(), 0);
     }
 }

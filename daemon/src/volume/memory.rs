@@ -19,8 +19,6 @@ use crate::state::{StateError, make_folder, replace};
 
 const MAGIC: [u8; 8] = *b"TIERMEM1";
 const CHECKSUM_BYTES: usize = 4;
-/// How long a start waits for what is read, and a stop for what is being written.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two writings: what a power cut may lose.
 pub(crate) const PERIOD: Duration = Duration::from_mins(10);
 
@@ -235,6 +233,7 @@ mod tests {
     use tier_core::policy::PolicyConfig;
 
     use super::*;
+    use crate::patience::PATIENCE;
 
     /// What is in the file now.
     fn kept(folder: &Path) -> Memory {

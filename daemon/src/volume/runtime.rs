@@ -21,7 +21,7 @@ use super::flusher::Flusher;
 use super::history::History;
 use super::hold_stats::HoldStats;
 use super::kernel::{Job, KernelThread, Told};
-use super::memory::{Keeper, PATIENCE, Remembered};
+use super::memory::{Keeper, Remembered};
 use super::metadata::MetadataThread;
 use super::pace::{Pace, Timers};
 use super::recorder::Recorder;
@@ -31,6 +31,7 @@ use crate::metrics::{CommitOutcome, VolumeMetrics};
 use crate::model::Models;
 use crate::monitor::Monitor;
 use crate::monitor::load::{ProbeLatency, WatchedMember};
+use crate::patience::PATIENCE;
 
 /// What others may ask of a running volume.
 pub(crate) enum Ask {

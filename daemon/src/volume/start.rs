@@ -17,7 +17,7 @@ use super::assemble::Assembled;
 use super::flusher::Flusher;
 use super::handle::{Info, VolumeHandle};
 use super::kernel::KernelThread;
-use super::memory::{Keeper, PATIENCE, PERIOD};
+use super::memory::{Keeper, PERIOD};
 use super::metadata::MetadataThread;
 use super::pace::Pace;
 use super::runtime::{Parts, Runtime};
@@ -30,6 +30,7 @@ use crate::config::{Config, Intervals};
 use crate::metrics::VolumeMetrics;
 use crate::model::Models;
 use crate::monitor::load::WatchedMember;
+use crate::patience::PATIENCE;
 
 /// Questions that may wait for the loop.
 const ASKS_MAX: usize = 64;
