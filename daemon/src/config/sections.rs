@@ -83,8 +83,9 @@ pub struct ForecastConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RecordConfig {
-    /// File to which every event of the engine is appended, for replay; none unless named. It
-    /// must not lie on a volume of this daemon: writing it would be counted as demand.
+    /// File to which every event of the engine is appended, for replay; none unless named. Nothing
+    /// is recorded where it lies on a volume of this daemon: writing it would be counted as demand,
+    /// and might wait for what only the daemon can free.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<PathBuf>,
 }

@@ -150,7 +150,7 @@ impl Runtime {
     /// Runs until asked to end, or until nobody is left who could ask. `first` is the engine's
     /// first event.
     pub(crate) async fn run(mut self, first: Event, mut asks: mpsc::Receiver<Ask>) {
-        self.begin_recording();
+        self.begin_recording().await;
         self.step(first);
         if let Some(Remembered { memory, .. }) = self.parts.remembered.take() {
             if self.parts.engine.fits(&memory, self.now()).is_err() {
@@ -395,14 +395,14 @@ impl Runtime {
         }
     }
 
-    fn begin_recording(&mut self) {
+    async fn begin_recording(&mut self) {
         let Some(path) = &self.parts.record else {
             return;
         };
-        match Recorder::start(path) {
+        match Recorder::start(path, PATIENCE).await {
             Ok(recorder) => self.recorder = Some(recorder),
             Err(error) => {
-                let text = format!("events are not recorded to {}: {error}", path.display());
+                let text = format!("events are not recorded: {error}");
                 tracing::error!("{text}");
                 self.problems.note(text);
             }
@@ -425,12 +425,12 @@ impl Runtime {
             kernel.finish();
             metadata.finish();
             flusher.finish();
-            if let Some(recorder) = self.recorder {
-                recorder.finish();
-            }
         });
         if let Err(error) = ended.await {
             tracing::error!(%error, "the threads of a volume did not end by themselves");
+        }
+        if let Some(recorder) = self.recorder {
+            recorder.finish(PATIENCE).await;
         }
         keeper.finish(memory, PATIENCE).await;
     }
