@@ -1,9 +1,10 @@
 //! Waiting for what may not answer.
 //!
-//! Owns: [`within`] and how long files are waited for. Such work has a thread of its own, which
+//! Owns: [`within`], [`wait_within`] and how long files are waited for. Such work has a thread of its own, which
 //! nobody joins: tokio's threads for blocking work would keep the runtime from ending.
 
 use std::io;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
@@ -34,6 +35,26 @@ pub(crate) async fn within<T: Send + 'static>(
     }
 }
 
+/// As [`within`], where there is no runtime.
+///
+/// # Errors
+/// As there.
+pub(crate) fn wait_within<T: Send + 'static>(
+    patience: Duration,
+    thread: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let (tell, told) = mpsc::channel();
+    begin(thread, move || {
+        // As there.
+        let _ = tell.send(work());
+    })?;
+    told.recv_timeout(patience).map_err(|error| match error {
+        RecvTimeoutError::Timeout => late(patience),
+        RecvTimeoutError::Disconnected => died(thread),
+    })
+}
+
 fn begin(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let thread = thread::Builder::new().name(name.to_owned());
     thread.spawn(work).map(drop)
@@ -50,8 +71,6 @@ fn late(patience: Duration) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-
     use super::*;
 
     #[tokio::test]
