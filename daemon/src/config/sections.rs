@@ -16,7 +16,7 @@ use crate::logging::{Format, Level};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DaemonConfig {
-    /// UNIX socket of the control API.
+    /// UNIX socket of the control API. It must not lie on a volume of this daemon.
     pub socket: PathBuf,
     /// How much is logged.
     pub log_level: Level,
