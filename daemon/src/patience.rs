@@ -1,7 +1,7 @@
 //! Waiting for what may not answer.
 //!
-//! Owns: [`within`], [`wait_within`] and how long files are waited for. Such work has a thread of its own, which
-//! nobody joins: tokio's threads for blocking work would keep the runtime from ending.
+//! Owns: [`within`], [`wait_within`] and how long files are waited for. Such work has a thread of
+//! its own, which nobody joins: tokio's threads for blocking work keep the runtime from ending.
 
 use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError};
