@@ -25,6 +25,8 @@ pub mod volume;
 // What is measured, and what is shown.
 pub mod monitor;
 mod model;
+mod beneath;
+mod patience;
 mod state;
 pub mod dmstats;
 pub mod metrics;

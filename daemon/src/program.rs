@@ -6,10 +6,12 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cli::{Cli, Command};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, DEFAULT_PATH};
 use crate::exit::{ExitCode, Failure};
+use crate::patience::{PATIENCE, wait_within};
 
 /// Does what the command line says.
 #[must_use]
@@ -28,7 +30,7 @@ fn obey(cli: &Cli) -> Result<ExitCode, Failure> {
     if let Some(Command::MemberProperties { device }) = cli.command() {
         return member_properties(device);
     }
-    let (config, complaint) = configuration(cli)?;
+    let (config, complaint) = configuration(cli, PATIENCE)?;
     if cli.check_config {
         write!(io::stdout().lock(), "ok\n\n{}", config.to_toml()?)?;
         return Ok(ExitCode::Done);
@@ -50,14 +52,23 @@ fn obey(cli: &Cli) -> Result<ExitCode, Failure> {
 }
 
 /// The configuration. `settle` does without one that is wrong, and says so: what a daemon has left
-/// parked is freed, whatever was done to the file since that daemon read it.
-fn configuration(cli: &Cli) -> Result<(Config, Option<ConfigError>), ConfigError> {
-    match (Config::load(cli.config.as_deref()), cli.command()) {
-        (Err(error), Some(Command::Settle)) if !cli.check_config => {
-            Ok((Config::default(), Some(error)))
-        }
-        (loaded, _) => Ok((loaded?, None)),
+/// parked is freed, whatever was done to the file since that daemon read it. It waits so long at
+/// most: the file may lie on the very volume that is to be freed.
+fn configuration(
+    cli: &Cli,
+    patience: Duration,
+) -> Result<(Config, Option<ConfigError>), ConfigError> {
+    let named = cli.config.clone();
+    if cli.check_config || !matches!(cli.command(), Some(Command::Settle)) {
+        return Ok((Config::load(named.as_deref())?, None));
     }
+    let path = named.clone().unwrap_or_else(|| DEFAULT_PATH.into());
+    let loaded = wait_within(patience, "config", move || Config::load(named.as_deref()));
+    let loaded = loaded.unwrap_or_else(|source| Err(ConfigError::Read { path, source }));
+    Ok(match loaded {
+        Ok(config) => (config, None),
+        Err(error) => (Config::default(), Some(error)),
+    })
 }
 
 /// For udev, whose rules go by the exit code and read standard output.
@@ -80,5 +91,42 @@ fn refuse(error: &clap::Error) -> ExitCode {
         ExitCode::Usage
     } else {
         ExitCode::Done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+    use super::*;
+
+    fn cli(path: &Path, verb: &str) -> Cli {
+        let path = path.to_str().unwrap();
+        Cli::parse_args(["tierd", "--config", path, verb]).unwrap()
+    }
+
+    #[test]
+    fn settling_does_without_a_configuration_that_does_not_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tierd.toml");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let settle = cli(&path, "settle");
+        let (config, complaint) = configuration(&settle, Duration::from_millis(1)).unwrap();
+        assert_eq!(config, Config::default());
+        assert!(matches!(complaint, Some(ConfigError::Read { .. })));
+        std::fs::write(&path, b"").unwrap();
+    }
+
+    #[test]
+    fn settling_alone_does_without_a_configuration_that_is_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tierd.toml");
+        std::fs::write(&path, b"[rubbish]").unwrap();
+        let (config, complaint) = configuration(&cli(&path, "settle"), PATIENCE).unwrap();
+        assert_eq!((config, complaint.is_some()), (Config::default(), true));
+        assert!(configuration(&cli(&path, "run"), PATIENCE).is_err());
+        std::fs::write(&path, b"[daemon]\nlog_level = \"debug\"").unwrap();
+        let (config, complaint) = configuration(&cli(&path, "settle"), PATIENCE).unwrap();
+        assert!(complaint.is_none() && config != Config::default());
     }
 }

@@ -18,6 +18,9 @@ use crate::notify::{Heartbeat, Notifier};
 /// Between two beats of the heart.
 const BEAT: Duration = Duration::from_secs(1);
 
+/// How long the end waits for work under way on devices. systemd waits longer.
+const ENDING: Duration = Duration::from_secs(30);
+
 /// Runs the daemon until it is told to end.
 pub fn run(config: Config, log: Arc<LogGuard>) -> Result<ExitCode, Failure> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "tierd starts");
@@ -28,7 +31,7 @@ pub fn run(config: Config, log: Arc<LogGuard>) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let socket = ControlSocket::bind(&config.daemon.socket).map_err(socket_failure)?;
         let manager = Arc::new(Manager::new(config));
         manager.start_all().await;
@@ -41,17 +44,23 @@ pub fn run(config: Config, log: Arc<LogGuard>) -> Result<ExitCode, Failure> {
         notifier.stopping();
         manager.end().await;
         Ok(ExitCode::Done)
-    })
+    });
+    // Dropped, it would wait for ever for a device that does not answer.
+    runtime.shutdown_timeout(ENDING);
+    ended
 }
 
 /// What a process that holds devices has to be: its memory stays in memory, since the device that
 /// it holds may carry the swap, and the kernel lets it allocate without waiting for I/O that only
-/// it can finish (`prctl(2)`, `PR_SET_IO_FLUSHER`). Threads inherit the second from here.
+/// it can finish (`prctl(2)`, `PR_SET_IO_FLUSHER`). Threads inherit the second from here. Its death
+/// leaves no core dump, which could wait for what is parked until it is gone: a limit of none does
+/// not keep the kernel from handing one to a program (`core(5)`).
 pub fn harden() -> Result<(), Failure> {
     let lacking = |what: &str, capability: &str, error: std::io::Error| {
         let text = format!("cannot {what} ({error}); tierd needs root with {capability}");
         Failure::new(ExitCode::Permission, text)
     };
+    nix::sys::prctl::set_dumpable(false).map_err(std::io::Error::from)?;
     tier_sys::memory::lock_all()
         .map_err(|error| lacking("lock the daemon's memory", "CAP_IPC_LOCK", error))?;
     tier_sys::process::set_io_flusher()
@@ -90,6 +99,7 @@ fn told_to_end() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
 fn socket_failure(error: SocketError) -> Failure {
     let code = match &error {
         SocketError::InUse { .. } => ExitCode::InUse,
+        SocketError::Place { .. } => ExitCode::Config,
         _ => ExitCode::Internal,
     };
     Failure::new(code, error)

@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::beneath::elsewhere;
 use crate::config::Config;
 
 /// Between two tries.
@@ -30,7 +31,9 @@ fn directory(config: &Config) -> &Path {
 fn open(config: &Config) -> io::Result<File> {
     let directory = directory(config);
     let path = directory.join("boot.lock");
-    fs::create_dir_all(directory)
+    elsewhere(&path)
+        .map_err(io::Error::other)
+        .and_then(|()| fs::create_dir_all(directory))
         .and_then(|()| {
             let mut options = File::options();
             options.create(true).truncate(false).write(true).open(&path)

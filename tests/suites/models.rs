@@ -9,6 +9,7 @@ use serde_json::Value;
 use tier_network::Runtime;
 use tier_network::contract::{HORIZON_SECONDS, STEPS, WINDOW_TIMES, WINDOWS, code};
 use tier_network::example::{Example, header};
+use tier_tests::command::run;
 use tier_tests::disk::{Disk, RunningDisk};
 use tier_tests::guest::{Guest, Inside};
 use tier_tests::io::{fill, wait_until};
@@ -216,6 +217,81 @@ fn what_was_touched_is_known_after_a_restart() {
             daemon.must(&["volume", "stop", "v"]);
             daemon.must(&["volume", "destroy", "v", "--yes"]);
             assert_eq!(state(), 0, "what was learned outlives the volume");
+        })
+        .run();
+}
+
+/// Where the volume is mounted that everything is put on.
+const MOUNTED: &str = "/run/fs";
+
+/// Makes a file system on the volume, mounts it, and gives a link that leads into it.
+fn mounted() -> PathBuf {
+    run("mkfs.ext4", &["-q", "/dev/tierd/v"]);
+    std::fs::create_dir(MOUNTED).unwrap();
+    run("mount", &["/dev/tierd/v", MOUNTED]);
+    let link = PathBuf::from("/run/link");
+    std::os::unix::fs::symlink(MOUNTED, &link).unwrap();
+    link
+}
+
+/// Parks all I/O of the volume, with nothing of its file system left in memory.
+fn park() {
+    run::<&str>("sync", &[]);
+    std::fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
+    run(
+        "dmsetup",
+        &["suspend", "--noflush", "--nolockfs", "tierd-v"],
+    );
+}
+
+/// What the daemon keeps would lie on the volume that it serves. It keeps nothing there, says so,
+/// and neither serves, ends nor settles the worse when the volume stands still.
+#[test]
+fn nothing_of_the_daemons_lies_on_a_volume_of_its_own() {
+    Guest::uml(test_name!())
+        .phase(|guest| {
+            let daemon = setting(guest, "network = false\n").run();
+            let _disks = create(guest, &daemon);
+            assert!(daemon.stop().success());
+            let link = mounted();
+
+            let more = format!("[record]\nevents = \"{MOUNTED}/events\"\n");
+            let config = format!(
+                "[daemon]\nsocket = \"/run/tierd/tierd.sock\"\n\
+                 [daemon.scan]\ninclude = [\"/dev/nbd*\"]\n[policy]\nenabled = false\n\
+                 [forecast]\nstate = \"{}/state\"\n{more}",
+                link.display()
+            );
+            let daemon = Setting::new(guest, Programs::beside(TIERD))
+                .config(&config)
+                .run();
+            let problem = daemon.json(&["status", "v"]).to_string();
+            assert!(problem.contains("record.events"), "{problem}");
+            let list = models(&daemon);
+            let problem = list["network"]["problem"].as_str().unwrap();
+            assert!(problem.contains("lies on tierd-v"), "{problem}");
+            assert!(problem.contains("forecast.state"), "{problem}");
+            assert!(!Path::new(MOUNTED).join("events").exists());
+            assert!(!Path::new(MOUNTED).join("state").exists());
+            park();
+            let member = format!("{MOUNTED}/disk=nvme");
+            let why = daemon.ctl(&["volume", "create", "w", "--yes", &member]);
+            let why = why.unwrap_err();
+            assert!(why.contains("lies on tierd-v"), "{why}");
+            assert!(daemon.stop().success());
+            run("dmsetup", &["resume", "tierd-v"]);
+
+            let config = config.replace("/run/tierd/tierd.sock", "/run/fs/run/tierd.sock");
+            let file = format!("{MOUNTED}/run.toml");
+            let own = Path::new(MOUNTED).join("run");
+            let own = Setting::in_folders(guest.scratch(), &own, Programs::beside(TIERD));
+            let mut daemon = own.config(&config).spawn();
+            assert_eq!(daemon.wait().code(), Some(3), "{}", daemon.log());
+            assert!(daemon.log().contains("daemon.socket"), "{}", daemon.log());
+            park();
+            run(TIERD, &["settle", "--config", &file]);
+            let text = std::fs::read_to_string(file).unwrap();
+            assert!(text.contains(MOUNTED), "{text}");
         })
         .run();
 }

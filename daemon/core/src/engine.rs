@@ -9,7 +9,7 @@ mod view;
 use crate::check;
 use crate::command::{Command, Refusal, Reply};
 use crate::event::Event;
-use crate::memory::Memory;
+use crate::memory::{Memory, MemoryError};
 use crate::migrate::Migrate;
 use crate::policy::{Policy, PolicyConfig};
 use crate::units::{Now, RequestId};
@@ -75,6 +75,14 @@ impl Engine {
     #[must_use]
     pub fn memory(&self) -> Memory {
         self.policy.remember(self.now)
+    }
+
+    /// Whether such a memory would be taken over, once the engine is started.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub fn fits(&self, memory: &Memory, now: Now) -> Result<(), MemoryError> {
+        self.policy.fits(memory, now)
     }
 
     /// Whether the policy may begin moves.

@@ -140,10 +140,15 @@ impl Policy {
 
     /// Takes in what is remembered.
     pub(crate) fn recall(&mut self, memory: &Memory, now: Now) -> Result<(), MemoryError> {
-        memory.check(now, self.memory_basis())?;
+        self.fits(memory, now)?;
         self.heat.recall(&memory.heat);
         self.forecasts.recall(&memory.forecasts, now);
         Ok(())
+    }
+
+    /// Whether a memory is of use.
+    pub(crate) fn fits(&self, memory: &Memory, now: Now) -> Result<(), MemoryError> {
+        memory.check(now, self.memory_basis())
     }
 
     /// What a memory must agree with.

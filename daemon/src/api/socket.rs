@@ -15,6 +15,8 @@ use std::time::Duration;
 use axum::Router;
 use tokio::net::UnixListener;
 
+use crate::beneath::elsewhere;
+
 /// How long requests under way may still take once the daemon is told to stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
@@ -38,6 +40,12 @@ pub enum SocketError {
     /// Something else than a socket has its name.
     #[error("{} exists and is no socket; remove it, or choose another path", .0.display())]
     NotASocket(PathBuf),
+    /// It would lie on a volume, or nobody can tell.
+    #[error("{why}; name a socket elsewhere (daemon.socket)")]
+    Place {
+        /// What lies where.
+        why: String,
+    },
     /// The file system or the kernel refused.
     #[error("cannot {verb} {}: {source}", path.display())]
     Io {
@@ -81,6 +89,9 @@ impl ControlSocket {
             let path = path.to_owned();
             move |source| SocketError::Io { verb, path, source }
         };
+        elsewhere(path).map_err(|error| SocketError::Place {
+            why: error.to_string(),
+        })?;
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory).map_err(failed("create directory", directory))?;
         }

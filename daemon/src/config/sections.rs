@@ -16,7 +16,7 @@ use crate::logging::{Format, Level};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DaemonConfig {
-    /// UNIX socket of the control API.
+    /// UNIX socket of the control API. It must not lie on a volume of this daemon.
     pub socket: PathBuf,
     /// How much is logged.
     pub log_level: Level,
@@ -83,8 +83,9 @@ pub struct ForecastConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RecordConfig {
-    /// File to which every event of the engine is appended, for replay; none unless named. It
-    /// must not lie on a volume of this daemon: writing it would be counted as demand.
+    /// File to which every event of the engine is appended, for replay; none unless named. Nothing
+    /// is recorded where it lies on a volume of this daemon: writing it would be counted as demand,
+    /// and might wait for what only the daemon can free.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<PathBuf>,
 }

@@ -24,7 +24,9 @@ use super::life::{change, running};
 use crate::api::control::Answer;
 use crate::backend::dm::DmBackend;
 use crate::backend::{Layout, MemberDevice};
+use crate::beneath::elsewhere;
 use crate::member::{self, Facts, Force, MemberError, Requirements};
+use crate::patience::{PATIENCE, within};
 use crate::stop_point;
 use crate::volume::discover::Found;
 use crate::volume::view;
@@ -41,6 +43,10 @@ struct Checked {
 
 impl Manager {
     pub(super) async fn create_volume(&self, request: CreateVolume) -> Answer<VolumeChange> {
+        let asked = request.clone();
+        within(PATIENCE, "places", move || refuse_places(&asked))
+            .await
+            .map_err(|error| internal(&error))??;
         let _changing = self.changing.lock().await;
         self.refuse_existing(&request).await?;
         let headroom = self.config.policy.headroom;
@@ -67,7 +73,12 @@ impl Manager {
         tokio::task::spawn_blocking(move || write(&checked))
             .await
             .map_err(|error| internal(&error))??;
-        let members = crate::volume::discover::look_at(&paths).map_err(|error| internal(&error))?;
+        let at = paths.clone();
+        let members = tokio::task::spawn_blocking(move || {
+            crate::volume::discover::look_at(&at).map_err(|error| internal(&error))
+        })
+        .await
+        .map_err(|error| internal(&error))??;
         self.serve(members, OpenOptions::default()).await?;
         for path in &paths {
             crate::udev::announce(path);
@@ -98,6 +109,19 @@ impl Manager {
         }
         Ok(())
     }
+}
+
+/// Refuses what a client names on a volume's file system: to look at it may take until the volume
+/// is freed by this very daemon.
+fn refuse_places(request: &CreateVolume) -> Answer<()> {
+    for member in &request.members {
+        elsewhere(Path::new(&member.path)).map_err(|error| {
+            ErrorBody::new(ErrorKind::Invalid, error.to_string())
+                .with_device(member.path.clone())
+                .with_hint("name the device as it is called in /dev")
+        })?;
+    }
+    Ok(())
 }
 
 /// Whether this is what a cut-off creation left, and all of it lies on devices that are asked for

@@ -86,7 +86,9 @@ pub(super) fn of_model(error: &ModelError) -> ErrorBody {
         | ModelError::Network(_)
         | ModelError::TooFew { .. }
         | ModelError::Program { .. }
+        | ModelError::Place(..)
         | ModelError::Registry(RegistryError::Unusable(_)) => ErrorKind::Unavailable,
+        ModelError::Late => ErrorKind::Timeout,
         ModelError::Died => ErrorKind::Internal,
     };
     ErrorBody::new(kind, chain(error))

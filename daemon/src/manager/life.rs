@@ -1,6 +1,6 @@
 //! Starting, stopping and destroying volumes.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tier_core::command::{Refusal, Reply, Stage};
@@ -16,6 +16,8 @@ use super::error::{internal, no_volume, of_backend, of_device, to_body};
 use crate::api::control::Answer;
 use crate::backend::BackendError;
 use crate::backend::dm::DmBackend;
+use crate::patience::{PATIENCE, within};
+use crate::state::remove_folder;
 use crate::stop_point;
 use crate::volume::assemble::{layout, open_areas};
 use crate::volume::discover::Found;
@@ -126,7 +128,7 @@ impl Manager {
         name: VolumeName,
         request: DestroyVolume,
     ) -> Answer<VolumeChange> {
-        let _changing = self.changing.lock().await;
+        let changing = self.changing.lock().await;
         if self.asker(name.as_str()).await.is_some() {
             let body = ErrorBody::new(ErrorKind::Busy, format!("volume {name} runs"))
                 .with_hint(format!("stop it first with `tierctl volume stop {name}`"));
@@ -143,17 +145,18 @@ impl Manager {
             let folder = found.label.volume.to_string();
             self.config.forecast.state.join(folder)
         });
-        let left = tokio::task::spawn_blocking(move || {
-            wipe(&members)?;
-            Ok::<_, ErrorBody>(learned.and_then(|folder| forget(&folder)))
-        })
-        .await
-        .map_err(|error| internal(&error))??;
+        tokio::task::spawn_blocking(move || wipe(&members))
+            .await
+            .map_err(|error| internal(&error))??;
+        // The volume is gone; what was learned of it is in nobody's way.
+        drop(changing);
         for path in &paths {
             crate::udev::announce(path);
         }
         let mut notes = vec!["its members carry no label any more".to_owned()];
-        notes.extend(left);
+        if let Some(folder) = learned {
+            notes.extend(forget(folder).await);
+        }
         Ok(change(false, volume, notes))
     }
 
@@ -296,16 +299,16 @@ fn wipe(members: &[Found]) -> Answer<()> {
     wiped.and(released)
 }
 
-/// Removes what was learned of a volume. Says so where that cannot be done.
-fn forget(folder: &Path) -> Option<String> {
-    let error = std::fs::remove_dir_all(folder).err()?;
-    let is_none = error.kind() == std::io::ErrorKind::NotFound;
-    (!is_none).then(|| {
-        format!(
-            "what was learned of it is left: {}: {error}",
-            folder.display()
-        )
-    })
+/// Removes what was learned of a volume. Says so where that cannot be done, or not soon.
+async fn forget(folder: PathBuf) -> Option<String> {
+    let name = folder.display().to_string();
+    let removed = within(PATIENCE, "forget", move || remove_folder(&folder)).await;
+    let error = match removed {
+        Ok(Ok(())) => return None,
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => format!("{name}: {error}"),
+    };
+    Some(format!("what was learned of it is left: {error}"))
 }
 
 pub(super) async fn running(asker: &Asker) -> Answer<Volume> {
@@ -334,4 +337,26 @@ fn deactivate_when_closed(backend: &mut DmBackend) -> Result<(), BackendError> {
         }
     }
     backend.deactivate()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_learned_is_forgotten_and_what_is_left_is_said() {
+        let state = tempfile::tempdir().unwrap();
+        let folder = state.path().join("volume");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("memory"), b"much").unwrap();
+        assert_eq!(forget(folder.clone()).await, None);
+        assert!(!folder.exists());
+        assert_eq!(forget(folder.clone()).await, None);
+        std::fs::write(&folder, b"no folder").unwrap();
+        let left = forget(folder.clone()).await.unwrap();
+        assert!(left.contains(folder.to_str().unwrap()), "{left}");
+        assert!(folder.exists());
+    }
 }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::volume::assemble::{AssembleError, Assembled, assemble};
@@ -140,6 +141,7 @@ impl Manager {
             tracing::warn!(volume = name, recovery = ?assembled.recovery, "the start had to mend");
         }
         let handle = crate::volume::start::serve(assembled, &self.config)
+            .await
             .map_err(|error| error::internal(&error))?;
         tracing::info!(volume = name, device = %handle.info.link.display(), "volume is served");
         self.running.lock().await.insert(name, handle);
@@ -177,9 +179,14 @@ impl Manager {
     /// Ends every loop. Volumes go on without it.
     pub async fn end(self: Arc<Self>) {
         let running = std::mem::take(&mut *self.running.lock().await);
+        // All at once: each may wait for a file that does not answer.
+        let mut ending = JoinSet::new();
         for (name, handle) in running {
-            handle.end().await;
-            tracing::info!(volume = name, "volume is left running");
+            ending.spawn(async move {
+                handle.end().await;
+                tracing::info!(volume = name, "volume is left running");
+            });
         }
+        ending.join_all().await;
     }
 }

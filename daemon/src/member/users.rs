@@ -10,6 +10,7 @@ use tier_sys::block::DeviceNumber;
 
 use super::MemberError;
 use super::sysfs::SysBlock;
+use crate::beneath::{BeneathError, elsewhere};
 
 /// A use that a device is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,8 +113,13 @@ fn is_swap(number: DeviceNumber) -> Result<bool, MemberError> {
     Ok(areas.any(|path| number_of(Path::new(path)) == Some(number)))
 }
 
-/// The number of the block device at this path, if there is one.
+/// The number of the block device at this path, if there is one. What lies on a volume of tierd is
+/// none, and is not looked at, for it may not answer: a swap file, or a loop device's.
 fn number_of(path: &Path) -> Option<DeviceNumber> {
+    let is_file = || matches!(elsewhere(path), Err(BeneathError::OnVolume { .. }));
+    if !path.is_absolute() || (!path.starts_with("/dev") && is_file()) {
+        return None;
+    }
     let metadata = fs::metadata(path).ok()?;
     metadata
         .file_type()

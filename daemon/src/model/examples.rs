@@ -12,6 +12,8 @@ use std::path::PathBuf;
 use tempfile::NamedTempFile;
 use tier_network::example::{EXAMPLE_BYTES, Example, HEADER_BYTES, header};
 
+use crate::beneath::elsewhere;
+
 /// Examples that are kept: some days, at eight a minute. The file grows to twice as many before the
 /// older half is let go.
 const EXAMPLES_MAX: u64 = 40_000;
@@ -85,6 +87,8 @@ impl Examples {
     }
 
     fn let_older_go(&mut self) -> io::Result<()> {
+        // Something may have been mounted since the file was opened.
+        elsewhere(&self.path).map_err(io::Error::other)?;
         let folder = self.path.parent().map_or_else(|| ".".into(), PathBuf::from);
         let mut kept = NamedTempFile::new_in(folder)?;
         kept.write_all(&header())?;

@@ -6,10 +6,13 @@
 //! is the only one that touches those files; without ONNX Runtime, or with an unusable model, the
 //! other experts go on and everybody is told why. May not: train; that is a process of its own.
 
+mod error;
 mod examples;
+mod library;
 mod registry;
 mod trainer;
 mod worker;
 
+pub(crate) use self::error::ModelError;
 pub(crate) use self::registry::{Entry, RegistryError};
-pub(crate) use self::worker::{ModelError, Models, ModelsView};
+pub(crate) use self::worker::{Models, ModelsView};

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::beneath::elsewhere;
 use crate::state::{StateError, make_folder, replace};
 
 /// Models that are kept beside the base model.
@@ -119,6 +120,7 @@ impl Registry {
             return Ok(tier_network::BASE_MODEL.to_vec());
         }
         let path = self.path(number);
+        elsewhere(&path).map_err(StateError::from)?;
         fs::read(&path).map_err(|error| StateError::of(&path)(error).into())
     }
 

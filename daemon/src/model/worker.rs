@@ -8,59 +8,26 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tier_core::event::Event;
 use tier_core::forecast::{Drifted, Example, GroupHistory};
-use tier_network::{Network, NetworkError, Runtime, contract, example};
+use tier_network::{Network, Runtime, contract, example};
 use tokio::sync::{mpsc as events, oneshot};
+use tokio::time::timeout;
 
+use super::error::{EXAMPLES_MIN, ModelError};
 use super::examples::Examples;
+use super::library::load_library;
 use super::registry::{Entry, Registry, RegistryError};
 use super::trainer::{Trained, Training};
+use crate::beneath::elsewhere;
 use crate::config::ForecastConfig;
-use crate::state::StateError;
+use crate::state::{StateError, replace};
 
 /// How often the thread looks whether a training has ended, or is due.
 const LOOK: Duration = Duration::from_secs(1);
-/// Examples without which training makes no sense; `tierd-learn` refuses fewer.
-const EXAMPLES_MIN: u64 = 500;
+/// How long the thread is waited for: as long as it may take to load a model.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 /// What is trained because forecasts became worse is trained no more often than this share of the
 /// schedule.
 const DRIFTS_A_PERIOD: u32 = 6;
-
-/// Why something about models cannot be done.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ModelError {
-    /// The models that are kept.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-    /// A file beside them.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// The model cannot be run.
-    #[error(transparent)]
-    Network(#[from] NetworkError),
-    /// The network is switched off.
-    #[error("the network is off: forecast.network is false in tierd's configuration")]
-    Off,
-    /// A training runs.
-    #[error("a training is under way already")]
-    Training,
-    /// There is too little to learn from.
-    #[error("{have} examples are kept, and training takes {EXAMPLES_MIN}; ask again later")]
-    TooFew {
-        /// How many there are.
-        have: u64,
-    },
-    /// The program could not be started.
-    #[error("{program} cannot be started: {why}")]
-    Program {
-        /// Which.
-        program: PathBuf,
-        /// Why.
-        why: String,
-    },
-    /// The thread has ended.
-    #[error("the thread of the network has died; restart tierd")]
-    Died,
-}
 
 /// How the last training ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -165,22 +132,30 @@ impl Models {
     pub(crate) async fn view(&self) -> Result<ModelsView, ModelError> {
         let (answer, answered) = oneshot::channel();
         self.ask(Job::View(answer))?;
-        answered.await.map_err(|_| ModelError::Died)
+        told(answered).await
     }
 
     /// Begins a training.
     pub(crate) async fn train(&self) -> Result<(), ModelError> {
         let (answer, answered) = oneshot::channel();
         self.ask(Job::Train(answer))?;
-        answered.await.map_err(|_| ModelError::Died)?
+        told(answered).await?
     }
 
     /// Takes another model into use: the one named, or the one before. Gives its number.
     pub(crate) async fn roll_back(&self, to: Option<u32>) -> Result<u32, ModelError> {
         let (answer, answered) = oneshot::channel();
         self.ask(Job::RollBack(to, answer))?;
-        answered.await.map_err(|_| ModelError::Died)?
+        told(answered).await?
     }
+}
+
+/// What the thread answers, if it does: who asks takes up a place of the API as long as it waits.
+async fn told<T>(answered: oneshot::Receiver<T>) -> Result<T, ModelError> {
+    let answered = timeout(ANSWER_PATIENCE, answered).await;
+    answered
+        .map_err(|_| ModelError::Late)?
+        .map_err(|_| ModelError::Died)
 }
 
 /// Answers for a worker that could not be made.
@@ -235,7 +210,7 @@ impl Worker {
         let registry = Registry::open(folder)?;
         let path = registry.file("examples");
         let examples = Examples::open(path.clone()).map_err(StateError::of(&path))?;
-        let runtime = Runtime::load(config.library.as_deref()).map_err(|error| error.to_string());
+        let runtime = load_library(config.library.as_deref());
         let next_training = (!config.retrain.is_zero()).then(|| Instant::now() + config.retrain);
         Ok(Self {
             network: Err("no model was loaded yet".to_owned()),
@@ -354,12 +329,14 @@ impl Worker {
         let model = if from == 0 {
             // The program reads a file, and the base model is none.
             let path = self.registry.file("base.onnx");
-            std::fs::write(&path, tier_network::BASE_MODEL).map_err(StateError::of(&path))?;
+            replace(&path, tier_network::BASE_MODEL)?;
             path
         } else {
             self.registry.path(from)
         };
         let program = self.config.trainer();
+        // A process that waits for a volume would keep systemd from starting `tierd settle`.
+        elsewhere(&program).map_err(|error| ModelError::Place(error, "forecast.trainer"))?;
         let examples = self.registry.file("examples");
         let out = self.registry.file("trained.onnx");
         let training = Training::start(&program, (from, &model), &examples, out);

@@ -1,23 +1,26 @@
 //! What the engine has learned, kept over restarts.
 //!
-//! Owns: the file `memory` in a volume's folder, and the thread that writes it. The run loop never
-//! waits for the file, and a stop waits for it a little only.
+//! Owns: the file `memory` in a volume's folder, and the thread that reads and writes it. The run
+//! loop never waits for the file; a start and a stop wait for it a little only.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use tier_core::memory::Memory;
 use tier_core::units::Now;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
+use crate::beneath::elsewhere;
 use crate::state::{StateError, make_folder, replace};
 
 const MAGIC: [u8; 8] = *b"TIERMEM1";
 const CHECKSUM_BYTES: usize = 4;
-/// How long a stop waits for what is being written.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two writings: what a power cut may lose.
+pub(crate) const PERIOD: Duration = Duration::from_mins(10);
 
 /// What is in the file, behind its magic and its checksum.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,6 +39,17 @@ enum UnreadableError {
     Damaged,
 }
 
+/// What there was to be read at a start.
+#[derive(Debug)]
+pub(crate) enum Recalled {
+    /// This.
+    Memory(Remembered),
+    /// Nothing: nothing was kept yet, or nothing can be.
+    Nothing,
+    /// Something that was of no use, or did not come in time.
+    Lost,
+}
+
 /// A memory that was kept, and the engine's time now.
 #[derive(Debug)]
 pub(crate) struct Remembered {
@@ -49,7 +63,9 @@ pub(crate) struct Remembered {
 #[derive(Debug)]
 pub(crate) struct Keeper {
     memories: Option<mpsc::SyncSender<Memory>>,
-    ended: mpsc::Receiver<()>,
+    ended: oneshot::Receiver<()>,
+    /// Until when what lies in the file stays there.
+    spared_until: Option<Instant>,
 }
 
 fn unix_nanos() -> u64 {
@@ -85,63 +101,120 @@ fn read(path: &Path) -> Result<Option<Kept>, UnreadableError> {
 
 /// What was kept in a volume's folder. The engine's time has gone on since then as the calendar
 /// did; if that was set back, it has stood still.
-pub(crate) fn recall(folder: &Path) -> Option<Remembered> {
+fn recall(folder: &Path) -> Recalled {
     let path = folder.join("memory");
     match read(&path) {
-        Ok(kept) => kept.map(|kept| {
-            let passed = unix_nanos().saturating_sub(kept.unix_nanos);
-            let now = Now(kept.memory.now.0.saturating_add(passed));
-            let memory = kept.memory;
-            Remembered { memory, now }
-        }),
+        Ok(None) => Recalled::Nothing,
+        Ok(Some(Kept {
+            unix_nanos: then,
+            memory,
+        })) => {
+            let passed = unix_nanos().saturating_sub(then);
+            let now = Now(memory.now.0.saturating_add(passed));
+            Recalled::Memory(Remembered { memory, now })
+        }
         Err(error) => {
             let path = path.display();
             tracing::warn!(%error, "what was learned of the volume's use is lost: {path}");
-            None
+            Recalled::Lost
+        }
+    }
+}
+
+impl Recalled {
+    /// What was learned, if it came.
+    pub(crate) fn memory(self) -> Option<Remembered> {
+        match self {
+            Self::Memory(remembered) => Some(remembered),
+            Self::Nothing | Self::Lost => None,
         }
     }
 }
 
 impl Keeper {
-    /// Starts the thread of a volume, whose files lie in `folder`. Where nothing can be kept there
-    /// is none, and the log says why.
-    pub(crate) fn start(folder: PathBuf, volume: &str) -> io::Result<Self> {
+    /// Starts the thread of a volume, whose files lie in `folder`. It reads, then writes. Gives
+    /// what it has read; if that takes longer than `patience`, the volume goes on without. Where
+    /// nothing can be kept there is no thread, and the log says why.
+    pub(crate) async fn start(
+        folder: PathBuf,
+        volume: &str,
+        patience: Duration,
+    ) -> io::Result<(Self, Option<Remembered>)> {
         // One waits while another is written; a third is newer news that can wait for its turn.
         let (memories, inbox) = mpsc::sync_channel::<Memory>(1);
-        let (end, ended) = mpsc::channel();
+        let (tell, told) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
         std::thread::Builder::new()
             .name(format!("memory-{volume}"))
             .spawn(move || {
-                if let Err(error) = keep(&folder, &inbox) {
+                if let Err(error) = recall_and_keep(&folder, tell, &inbox) {
                     tracing::warn!(%error, "what is learned of the volume's use is not kept");
                 }
                 // Nobody may be left to be told.
                 let _ = end.send(());
             })?;
-        Ok(Self {
+        let recalled = match timeout(patience, told).await {
+            Ok(told) => told.unwrap_or(Recalled::Nothing),
+            Err(_) => late(volume),
+        };
+        let mut keeper = Self {
             memories: Some(memories),
             ended,
-        })
+            spared_until: None,
+        };
+        if matches!(recalled, Recalled::Lost) {
+            keeper.spare();
+        }
+        Ok((keeper, recalled.memory()))
+    }
+
+    /// Leaves what lies in the file for a period: it was not taken over, which may be for a
+    /// mistake that a person mends by then, and what was learned since is less.
+    pub(crate) fn spare(&mut self) {
+        self.spared_until = Instant::now().checked_add(PERIOD);
     }
 
     /// Hands a memory over to be written, unless the thread has not come round to the last one.
     pub(crate) fn keep(&self, memory: Memory) {
-        if let Some(memories) = &self.memories {
+        let is_spared = self
+            .spared_until
+            .is_some_and(|until| Instant::now() < until);
+        if let Some(memories) = &self.memories
+            && !is_spared
+        {
             let _ = memories.try_send(memory);
         }
     }
 
-    /// Writes the last one. Waits for it, but not for a file that does not answer.
-    pub(crate) fn finish(mut self, memory: Memory) {
+    /// Writes the last one. Waits for it, but not for a file that does not answer. Tells whether
+    /// it was done with in time.
+    pub(crate) async fn finish(mut self, memory: Memory, patience: Duration) -> bool {
         self.keep(memory);
         self.memories = None;
-        if self.ended.recv_timeout(PATIENCE).is_err() {
+        let in_time = timeout(patience, self.ended).await.is_ok();
+        if !in_time {
             tracing::warn!("what was learned of the volume's use could not be written in time");
         }
+        in_time
     }
 }
 
-fn keep(folder: &Path, inbox: &mpsc::Receiver<Memory>) -> Result<(), StateError> {
+fn late(volume: &str) -> Recalled {
+    tracing::warn!(
+        volume,
+        "what was learned of the volume's use could not be read in time; it goes without"
+    );
+    Recalled::Lost
+}
+
+fn recall_and_keep(
+    folder: &Path,
+    tell: oneshot::Sender<Recalled>,
+    inbox: &mpsc::Receiver<Memory>,
+) -> Result<(), StateError> {
+    elsewhere(folder)?;
+    // Whoever asked may have gone on without.
+    let _ = tell.send(recall(folder));
     make_folder(folder)?;
     let path = folder.join("memory");
     while let Ok(memory) = inbox.recv() {
@@ -160,24 +233,96 @@ mod tests {
     use tier_core::policy::PolicyConfig;
 
     use super::*;
+    use crate::patience::PATIENCE;
+
+    /// What is in the file now.
+    fn kept(folder: &Path) -> Memory {
+        recall(folder).memory().unwrap().memory
+    }
 
     fn memory() -> Memory {
         Engine::new(PolicyConfig::default()).memory()
     }
 
-    #[test]
-    fn what_is_kept_is_recalled_and_time_has_gone_on() {
+    #[tokio::test]
+    async fn what_is_kept_is_recalled_and_time_has_gone_on() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("volume");
-        assert!(recall(&place).is_none());
-        let keeper = Keeper::start(place.clone(), "v").unwrap();
-        keeper.finish(memory());
-        let first = recall(&place).unwrap();
+        let start = || Keeper::start(place.clone(), "v", PATIENCE);
+        let (keeper, remembered) = start().await.unwrap();
+        assert!(remembered.is_none());
+        assert!(keeper.finish(memory(), PATIENCE).await);
+        let first = start().await.unwrap().1.unwrap();
         assert_eq!(first.memory, memory());
         std::thread::sleep(Duration::from_millis(20));
-        let later = recall(&place).unwrap();
+        let later = start().await.unwrap().1.unwrap();
         let passed = later.now.0 - first.now.0;
         assert!(passed >= 20_000_000, "{passed}");
+    }
+
+    #[tokio::test]
+    async fn what_was_not_taken_over_is_not_written_over_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let start = || Keeper::start(folder.path().to_owned(), "v", PATIENCE);
+        let path = folder.path().join("memory");
+        std::fs::write(&path, b"damaged").unwrap();
+        let (keeper, remembered) = start().await.unwrap();
+        assert!(remembered.is_none());
+        keeper.keep(memory());
+        assert!(keeper.finish(memory(), PATIENCE).await);
+        assert_eq!(std::fs::read(&path).unwrap(), b"damaged");
+        // One that the engine has no use for.
+        std::fs::write(&path, encode(memory(), 7).unwrap()).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let mut keeper = start().await.unwrap().0;
+        keeper.spare();
+        assert!(keeper.finish(memory(), PATIENCE).await);
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        // When its time is over it is.
+        let mut keeper = start().await.unwrap().0;
+        keeper.spared_until = Some(Instant::now());
+        assert!(keeper.finish(memory(), PATIENCE).await);
+        assert_ne!(std::fs::read(&path).unwrap(), before);
+    }
+
+    /// A keeper whose file does not answer, until it is opened for writing.
+    async fn mute(folder: &Path, patience: Duration) -> (Keeper, PathBuf) {
+        let path = folder.join("memory");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let started = Keeper::start(folder.to_owned(), "v", patience).await;
+        let (keeper, remembered) = started.unwrap();
+        assert!(remembered.is_none());
+        (keeper, path)
+    }
+
+    #[tokio::test]
+    async fn a_file_that_does_not_answer_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut keeper, path) = mute(folder.path(), Duration::from_millis(1)).await;
+        assert!(keeper.spared_until.is_some());
+        // It answers after all; what was learned since then is kept, when its time has come.
+        std::fs::write(path, b"late").unwrap();
+        keeper.spared_until = None;
+        assert!(keeper.finish(memory(), PATIENCE).await);
+        assert_eq!(kept(folder.path()), memory());
+    }
+
+    #[tokio::test]
+    async fn a_stop_keeps_nobody_from_working_while_it_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let (keeper, path) = mute(folder.path(), Duration::ZERO).await;
+        // The file answers once another task on this thread has had its turn.
+        let other = async { std::fs::write(&path, b"late").unwrap() };
+        let (in_time, ()) = tokio::join!(keeper.finish(memory(), PATIENCE), other);
+        assert!(in_time);
+    }
+
+    #[tokio::test]
+    async fn a_stop_waits_for_no_file_that_does_not_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let (keeper, path) = mute(folder.path(), Duration::ZERO).await;
+        assert!(!keeper.finish(memory(), Duration::from_millis(1)).await);
+        std::fs::write(path, b"late").unwrap();
     }
 
     #[test]

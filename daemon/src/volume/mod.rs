@@ -9,6 +9,7 @@ pub(crate) mod facts;
 pub(crate) mod start;
 pub(crate) mod handle;
 pub(crate) mod runtime;
+mod pace;
 mod kernel;
 pub(crate) mod memory;
 mod metadata;

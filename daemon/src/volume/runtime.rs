@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use tier_core::command::{Command, MoveReport, Reply};
 use tier_core::engine::Engine;
@@ -16,7 +16,6 @@ use tier_core::forecast::GroupHistory;
 use tier_core::units::{MoveId, Now, RegionSize, RequestId};
 use tier_core::volume::Member;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::flusher::Flusher;
 use super::history::History;
@@ -24,6 +23,7 @@ use super::hold_stats::HoldStats;
 use super::kernel::{Job, KernelThread, Told};
 use super::memory::{Keeper, Remembered};
 use super::metadata::MetadataThread;
+use super::pace::{Pace, Timers};
 use super::recorder::Recorder;
 use super::sampler::{Counts, Sampler};
 use super::watch::KernelWatch;
@@ -31,22 +31,7 @@ use crate::metrics::{CommitOutcome, VolumeMetrics};
 use crate::model::Models;
 use crate::monitor::Monitor;
 use crate::monitor::load::{ProbeLatency, WatchedMember};
-
-/// How often the loop looks at what does not tell of itself.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
-    /// Between samples.
-    pub(crate) sample: Duration,
-    /// Between ticks of the engine.
-    pub(crate) tick: Duration,
-    /// Between readings of the load.
-    pub(crate) monitor: Duration,
-    /// Between two writings of what was learned.
-    pub(crate) keep: Duration,
-    /// Between looks at the progress of moves under way. Their end and their failures are told by
-    /// device-mapper events; this is for what those might miss.
-    pub(crate) look: Duration,
-}
+use crate::patience::PATIENCE;
 
 /// What others may ask of a running volume.
 pub(crate) enum Ask {
@@ -137,31 +122,6 @@ enum Woken {
     Orphaned,
 }
 
-struct Timers {
-    sample: Interval,
-    tick: Interval,
-    monitor: Interval,
-    look: Interval,
-    keep: Interval,
-}
-
-impl Timers {
-    fn new(pace: Pace) -> Self {
-        let every = |period: Duration| {
-            let mut timer = interval(period);
-            timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            timer
-        };
-        Self {
-            sample: every(pace.sample),
-            tick: every(pace.tick),
-            monitor: every(pace.monitor),
-            look: every(pace.look),
-            keep: every(pace.keep),
-        }
-    }
-}
-
 impl Runtime {
     /// A loop over these parts. `None` only if the fixed bounds of the histograms were wrong.
     pub(crate) fn new(parts: Parts) -> Option<Self> {
@@ -190,10 +150,13 @@ impl Runtime {
     /// Runs until asked to end, or until nobody is left who could ask. `first` is the engine's
     /// first event.
     pub(crate) async fn run(mut self, first: Event, mut asks: mpsc::Receiver<Ask>) {
-        self.begin_recording();
+        self.begin_recording().await;
         self.step(first);
-        if let Some(remembered) = self.parts.remembered.take() {
-            self.step(Event::Remembered(Box::new(remembered.memory)));
+        if let Some(Remembered { memory, .. }) = self.parts.remembered.take() {
+            if self.parts.engine.fits(&memory, self.now()).is_err() {
+                self.parts.keeper.spare();
+            }
+            self.step(Event::Remembered(Box::new(memory)));
         }
         let mut timers = Timers::new(self.parts.pace);
         loop {
@@ -212,7 +175,7 @@ impl Runtime {
                 Woken::Keep => self.parts.keeper.keep(self.parts.engine.memory()),
             }
         }
-        self.finish();
+        self.finish().await;
     }
 
     async fn wait(&mut self, timers: &mut Timers, asks: &mut mpsc::Receiver<Ask>) -> Woken {
@@ -432,27 +395,43 @@ impl Runtime {
         }
     }
 
-    fn begin_recording(&mut self) {
+    async fn begin_recording(&mut self) {
         let Some(path) = &self.parts.record else {
             return;
         };
-        match Recorder::start(path) {
+        match Recorder::start(path, PATIENCE).await {
             Ok(recorder) => self.recorder = Some(recorder),
             Err(error) => {
-                let text = format!("events are not recorded to {}: {error}", path.display());
+                let text = format!("events are not recorded: {error}");
                 tracing::error!("{text}");
                 self.problems.note(text);
             }
         }
     }
 
-    fn finish(self) {
-        self.parts.kernel.finish();
-        self.parts.metadata.finish();
-        self.parts.flusher.finish();
-        if let Some(recorder) = self.recorder {
-            recorder.finish();
+    /// Lets the threads come to their ends. Other volumes' loops go on meanwhile: these wait for
+    /// devices, and for files.
+    async fn finish(self) {
+        let Parts {
+            kernel,
+            metadata,
+            flusher,
+            keeper,
+            engine,
+            ..
+        } = self.parts;
+        let memory = engine.memory();
+        let ended = tokio::task::spawn_blocking(move || {
+            kernel.finish();
+            metadata.finish();
+            flusher.finish();
+        });
+        if let Err(error) = ended.await {
+            tracing::error!(%error, "the threads of a volume did not end by themselves");
         }
-        self.parts.keeper.finish(self.parts.engine.memory());
+        if let Some(recorder) = self.recorder {
+            recorder.finish(PATIENCE).await;
+        }
+        keeper.finish(memory, PATIENCE).await;
     }
 }

@@ -4,22 +4,23 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tier_core::engine::Engine;
 use tier_core::event::Event;
 use tier_core::policy::PolicyConfig;
 use tier_core::units::{MemberIndex, Now};
-use tier_sys::block::{Access, BlockDevice, BlockError};
+use tier_core::volume::VolumeState;
+use tier_sys::block::{Access, BlockDevice, BlockError, DeviceNumber};
 use tokio::sync::mpsc;
 
 use super::assemble::Assembled;
 use super::flusher::Flusher;
 use super::handle::{Info, VolumeHandle};
 use super::kernel::KernelThread;
-use super::memory::{self, Keeper};
+use super::memory::{Keeper, PERIOD};
 use super::metadata::MetadataThread;
-use super::runtime::{Pace, Parts, Runtime};
+use super::pace::Pace;
+use super::runtime::{Parts, Runtime};
 use super::sampler::{Counted, Sampler};
 use super::watch::KernelWatch;
 use crate::backend::BackendError;
@@ -29,9 +30,8 @@ use crate::config::{Config, Intervals};
 use crate::metrics::VolumeMetrics;
 use crate::model::Models;
 use crate::monitor::load::WatchedMember;
+use crate::patience::PATIENCE;
 
-/// Between two writings of what was learned: what a power cut may lose of it.
-const KEEP: Duration = Duration::from_mins(10);
 /// Questions that may wait for the loop.
 const ASKS_MAX: usize = 64;
 
@@ -56,7 +56,10 @@ pub(crate) enum StartError {
 }
 
 /// Starts serving. Needs a tokio runtime.
-pub(crate) fn serve(assembled: Assembled, config: &Config) -> Result<VolumeHandle, StartError> {
+pub(crate) async fn serve(
+    assembled: Assembled,
+    config: &Config,
+) -> Result<VolumeHandle, StartError> {
     let Assembled {
         mut backend,
         store,
@@ -74,6 +77,7 @@ pub(crate) fn serve(assembled: Assembled, config: &Config) -> Result<VolumeHandl
         .collect();
 
     let folder = config.forecast.state.join(store.facts().volume.to_string());
+    let (keeper, remembered) = Keeper::start(folder.clone(), &name, PATIENCE).await?;
     let info = Arc::new(Info {
         name: name.parse()?,
         facts: store.facts().clone(),
@@ -83,24 +87,17 @@ pub(crate) fn serve(assembled: Assembled, config: &Config) -> Result<VolumeHandl
         mended: super::facts::mended(&recovery),
     });
     let flushed = opened(paths)?;
-    let counted = Counted {
-        dm_name: format!("tierd-{name}"),
-        device: backend.device_number()?,
-        regions: state.regions,
-        region_size: state.region_size,
-        members: members.clone(),
-    };
+    let counted = counted(&name, backend.device_number()?, &state, &members);
     let policy = policy(config);
     let mut engine = Engine::new(policy.clone());
     super::canary::arm(&mut engine, &mut backend);
     let (tell, told) = mpsc::unbounded_channel();
     let (send, events) = mpsc::unbounded_channel();
     let watch = KernelWatch::new(DmEvents::new(&layout)?)?;
-    let remembered = memory::recall(&folder);
     let now = remembered.as_ref().map_or(Now(0), |one| one.now);
     let parts = Parts {
         remembered,
-        keeper: Keeper::start(folder.clone(), &name)?,
+        keeper,
         foreground_target_seconds: policy.foreground_target_seconds,
         copy_limit_bytes_per_second: policy.copy_bytes_per_second_max,
         engine,
@@ -127,6 +124,22 @@ pub(crate) fn serve(assembled: Assembled, config: &Config) -> Result<VolumeHandl
     };
     let task = tokio::spawn(runtime.run(first, inbox));
     Ok(VolumeHandle::new(info, asks, task))
+}
+
+/// What the sampler counts.
+fn counted(
+    name: &str,
+    device: DeviceNumber,
+    state: &VolumeState,
+    members: &[(MemberIndex, DeviceNumber)],
+) -> Counted {
+    Counted {
+        dm_name: format!("tierd-{name}"),
+        device,
+        regions: state.regions,
+        region_size: state.region_size,
+        members: members.to_vec(),
+    }
 }
 
 /// The members' devices, to flush them.
@@ -160,11 +173,11 @@ fn pace(config: &Config) -> Pace {
         tick,
         monitor,
         look: tick,
-        keep: KEEP,
+        keep: PERIOD,
     }
 }
 
-fn watched((member, device): (MemberIndex, tier_sys::block::DeviceNumber)) -> WatchedMember {
+fn watched((member, device): (MemberIndex, DeviceNumber)) -> WatchedMember {
     let device = crate::monitor::snapshot::DeviceNumber {
         major: device.major,
         minor: device.minor,

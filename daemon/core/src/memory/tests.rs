@@ -69,6 +69,8 @@ fn what_does_not_fit_is_not_taken_over_and_that_is_said() {
         let mut memory = good.clone();
         spoil(&mut memory);
         let mut fresh = Shell::new(config(), state(), Vec::new());
+        assert!(fresh.engine.fits(&good, good.now).is_ok());
+        assert!(fresh.engine.fits(&memory, good.now).is_err());
         let commands = fresh.step(Event::Remembered(Box::new(memory)));
         assert!(
             matches!(&commands[..], [crate::command::Command::Warn(_)]),
