@@ -99,6 +99,16 @@ fn read(path: &Path) -> Result<Option<Kept>, UnreadableError> {
     }
 }
 
+fn too_old(path: &Path, age: Duration) -> Recalled {
+    tracing::warn!(
+        "what was learned of the volume's use is too old, or a clock was or is wrong: by the calendar \
+         it was kept {} days ago: {}",
+        age.as_secs() / 86_400,
+        path.display()
+    );
+    Recalled::Lost
+}
+
 /// What was kept in a volume's folder. The engine's time has gone on since then as the calendar
 /// did; if that was set back, it has stood still.
 fn recall(folder: &Path) -> Recalled {
@@ -110,8 +120,10 @@ fn recall(folder: &Path) -> Recalled {
             memory,
         })) => {
             let passed = unix_nanos().saturating_sub(then);
-            let now = Now(memory.now.0.saturating_add(passed));
-            Recalled::Memory(Remembered { memory, now })
+            match memory.resume(passed) {
+                Some(now) => Recalled::Memory(Remembered { memory, now }),
+                None => too_old(&path, Duration::from_nanos(passed)),
+            }
         }
         Err(error) => {
             let path = path.display();
@@ -271,8 +283,12 @@ mod tests {
         keeper.keep(memory());
         assert!(keeper.finish(memory(), PATIENCE).await);
         assert_eq!(std::fs::read(&path).unwrap(), b"damaged");
-        // One that the engine has no use for.
+        // One that was kept in 1970, by a clock that was wrong.
         std::fs::write(&path, encode(memory(), 7).unwrap()).unwrap();
+        let (keeper, remembered) = start().await.unwrap();
+        assert!(remembered.is_none() && keeper.spared_until.is_some());
+        // One that the engine has no use for.
+        std::fs::write(&path, encode(memory(), unix_nanos()).unwrap()).unwrap();
         let before = std::fs::read(&path).unwrap();
         let mut keeper = start().await.unwrap().0;
         keeper.spare();
