@@ -89,14 +89,13 @@ fn xstate() -> &'static Path {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
     MADE.get_or_init(|| {
         let library = guests_folder().join("xstate.so");
-        // Under a name of its own first: another suite may be loading it.
-        let own = library.with_extension(std::process::id().to_string());
-        let source = own.with_extension("c");
+        // In a folder of its own first: other suites make it too, or have it loaded.
+        let folder = tempfile::tempdir_in(guests_folder()).expect("folder to compile in");
+        let [source, made] = ["xstate.c", "xstate.so"].map(|name| folder.path().join(name));
         std::fs::write(&source, XSTATE).expect("source of a library in the folder for guests");
-        let [from, to] = [&source, &own].map(|path| path.to_str().expect("path in UTF-8"));
+        let [from, to] = [&source, &made].map(|path| path.to_str().expect("path in UTF-8"));
         run("cc", &["-O2", "-shared", "-fPIC", "-o", to, from]);
-        std::fs::remove_file(&source).expect("source of a library is removed");
-        std::fs::rename(&own, &library).expect("library in the folder for guests");
+        std::fs::rename(&made, &library).expect("library in the folder for guests");
         library
     })
 }
