@@ -74,15 +74,20 @@ impl<T: Send + 'static> Pending<T> {
     }
 }
 
-/// Waits until something holds.
+/// Waits until something holds. What takes long to look at, as a program has to be run for it, is
+/// looked at less often, so that it has the processor that it waits for.
 ///
 /// # Panics
 /// When it does not within the limit.
 #[track_caller]
 pub fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
-    while !holds() {
+    loop {
+        let looking = Instant::now();
+        if holds() {
+            return;
+        }
         assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
-        thread::sleep(Duration::from_millis(10));
+        thread::sleep(looking.elapsed().max(Duration::from_millis(10)));
     }
 }

@@ -278,9 +278,14 @@ fn a_rotating_disk_takes_its_time() {
             // Half a turn, and the root of half a full seek: 4 + 11 ms.
             assert!(each >= Duration::from_millis(14), "{each:?}");
             disk.set_speed(Speed::Full);
-            let start = Instant::now();
-            read(disk.path(), 0, 4096).unwrap();
-            assert!(start.elapsed() < Duration::from_millis(14));
+            let at_full_speed = || {
+                let start = Instant::now();
+                read(disk.path(), 0, 4096).unwrap();
+                start.elapsed()
+            };
+            // The shortest of some: each may have waited for a processor.
+            let shortest = (0..20).map(|_| at_full_speed()).min().unwrap();
+            assert!(shortest < Duration::from_millis(14), "{shortest:?}");
         })
         .run();
 }

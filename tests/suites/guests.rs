@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tier_tests::command::run;
 use tier_tests::guest::{Guest, Inside};
@@ -78,7 +78,6 @@ fn a_body_that_ends_otherwise_than_planned_fails_the_test() {
 
 #[test]
 fn a_guest_that_hangs_is_killed_at_its_deadline() {
-    let start = Instant::now();
     let guest = Guest::uml(test_name!())
         .deadline(Duration::from_secs(8))
         .phase(|_guest| {
@@ -87,11 +86,8 @@ fn a_guest_that_hangs_is_killed_at_its_deadline() {
             }
         });
     let Some(said) = complaint(guest) else { return };
-    assert!(said.contains("deadline"), "{said}");
-    assert!(
-        start.elapsed() < Duration::from_mins(2),
-        "waiting for a slot included"
-    );
+    // Its body never ends: that there is a complaint at all shows that it was killed.
+    assert!(said.contains("was killed at its deadline"), "{said}");
 }
 
 #[test]

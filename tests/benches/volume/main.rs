@@ -109,6 +109,7 @@ const DRIVE_BYTES: u64 = 11 << 30;
 
 fn user_mode(figure: &str) -> Guest<'static> {
     Guest::uml(figure)
+        .alone()
         .memory_mib(4096)
         .module(&format!("brd rd_nr=2 rd_size={RAM_DISK_KIB}"))
         .deadline(Duration::from_mins(15))
@@ -117,6 +118,7 @@ fn user_mode(figure: &str) -> Guest<'static> {
 
 fn emulated(figure: &str) -> Guest<'static> {
     Guest::qemu(figure)
+        .alone()
         .memory_mib(4096)
         .module(&format!("brd rd_nr=2 rd_size={RAM_DISK_KIB}"))
         .drive(Drive::nvme("fast", DRIVE_BYTES))

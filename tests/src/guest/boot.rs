@@ -177,7 +177,9 @@ impl Boot<'_> {
     pub(super) fn wreck(&self) -> String {
         let console = std::fs::read(self.console()).unwrap_or_default();
         let console = String::from_utf8_lossy(&console).replace('\r', "");
-        let lines: Vec<_> = console.lines().collect();
+        let mut lines: Vec<_> = console.lines().collect();
+        // A disk that fails has the kernel say the same so often that nothing else would be left.
+        lines.dedup();
         let shown = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
         format!(
             "--- end of {} (TIER_GUEST_KEEP=1 keeps it) ---\n{}\n--- end of console ---",

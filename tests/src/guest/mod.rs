@@ -2,7 +2,8 @@
 //!
 //! Owns: booting a kernel for a test, running phases of that test inside, and what the test says.
 //! Invariants: a guest has a deadline and is dead when [`Guest::run`] returns, when the test
-//! fails, and when the test's own process dies. At most two guests run at a time on a machine.
+//! fails, and when the test's own process dies. Three guests run at a time on a machine with two
+//! processors, whatever processes start them; one that is [`Guest::alone`] has the machine.
 //! May not: skip silently ([`crate::skip`]).
 //!
 //! # Writing a guest test
@@ -67,6 +68,7 @@ pub use qemu::Drive;
 pub use scratch::Scratch;
 
 use boot::Ended;
+use slots::Share;
 
 /// A test that runs inside guests. See the module's documentation.
 #[must_use = "a guest does nothing until `run`"]
@@ -94,6 +96,7 @@ struct Settings {
     /// What to do before systemd starts, where it is the first process.
     systemd: Option<String>,
     watch: Option<RefCell<Watch>>,
+    share: Share,
 }
 
 /// Runs on the host, with the scratch folder, all the while that a guest runs.
@@ -136,6 +139,7 @@ impl<'body> Guest<'body> {
             disks: Vec::new(),
             systemd: None,
             watch: None,
+            share: Share::Place,
         };
         Self {
             test,
@@ -158,8 +162,8 @@ impl<'body> Guest<'body> {
         self
     }
 
-    /// The longest that one phase may take, its boot included, before it is killed and the test
-    /// fails.
+    /// The longest that one phase may take, its boot included and with a processor to itself, before
+    /// it is killed and the test fails. Where guests share processors it is longer by as much.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.settings.deadline = deadline;
         self
@@ -209,6 +213,13 @@ impl<'body> Guest<'body> {
         self
     }
 
+    /// No other guest runs meanwhile: for a test that compares times or rates, which a neighbour
+    /// would change.
+    pub fn alone(mut self) -> Self {
+        self.settings.share = Share::Machine;
+        self
+    }
+
     /// Calls this on the host every few milliseconds while a guest runs, with the scratch folder: to
     /// show what the guest tells of itself there. It has to return at once.
     pub fn watch(mut self, watch: impl FnMut(&Path) + 'static) -> Self {
@@ -245,7 +256,7 @@ impl<'body> Guest<'body> {
     /// # Panics
     /// When a phase fails, dies, ends in another way than it must, or passes its deadline.
     #[allow(clippy::must_use_candidate, reason = "most tests want nothing back")]
-    pub fn run(self) -> Option<Scratch> {
+    pub fn run(mut self) -> Option<Scratch> {
         if let Some(inside) = Inside::current() {
             inside.enter(
                 self.test.as_str(),
@@ -256,7 +267,9 @@ impl<'body> Guest<'body> {
             crate::skip::record(&self.test, &reason);
             return None;
         }
-        let _slot = slots::take();
+        let share = self.settings.share;
+        self.settings.deadline = slots::stretched(self.settings.deadline, share);
+        let _slot = slots::take(share);
         let scratch = Scratch::create(&self.test);
         for (number, phase) in self.phases.iter().enumerate() {
             let boot = boot::Boot {

@@ -5,13 +5,18 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use super::boot::{Boot, quoted};
 use super::modules::ModuleFolder;
+use super::scratch::guests_folder;
 use super::systemd;
+use crate::command::run;
 
 const PROGRAM: &str = "linux.uml";
 const MODULES: &str = "/usr/lib/uml/modules";
+/// Loaded before libc, so that the program runs on processors that are newer than it is.
+const XSTATE: &str = include_str!("xstate.c");
 
 /// Loaded in every guest: together a fraction of a second.
 const ALWAYS: &[&str] = &[
@@ -47,8 +52,9 @@ fn module_folder() -> Result<ModuleFolder, String> {
 pub(super) fn command(boot: &Boot<'_>) -> Command {
     let init = init(boot);
     let memory = boot.settings.memory_mib;
-    let mut command = Command::new(PROGRAM);
-    command.arg(format!("mem={memory}M")).args([
+    let mut command = Command::new("env");
+    command.arg(format!("LD_PRELOAD={}", xstate().display()));
+    command.arg(PROGRAM).arg(format!("mem={memory}M")).args([
         "root=/dev/root",
         "rootfstype=hostfs",
         "rootflags=/",
@@ -76,6 +82,22 @@ pub(super) fn command(boot: &Boot<'_>) -> Command {
     }
     command.arg(format!("uml_dir={}", boot.scratch.path().display()));
     command
+}
+
+/// What [`XSTATE`] compiles to, made once by each process.
+fn xstate() -> &'static Path {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let library = guests_folder().join("xstate.so");
+        // In a folder of its own first: other suites make it too, or have it loaded.
+        let folder = tempfile::tempdir_in(guests_folder()).expect("folder to compile in");
+        let [source, made] = ["xstate.c", "xstate.so"].map(|name| folder.path().join(name));
+        std::fs::write(&source, XSTATE).expect("source of a library in the folder for guests");
+        let [from, to] = [&source, &made].map(|path| path.to_str().expect("path in UTF-8"));
+        run("cc", &["-O2", "-shared", "-fPIC", "-o", to, from]);
+        std::fs::rename(&made, &library).expect("library in the folder for guests");
+        library
+    })
 }
 
 /// Writes the guest's init: it mounts, loads, runs the body, and waits to be killed.

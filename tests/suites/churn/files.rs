@@ -20,7 +20,7 @@ const FILE_BYTES_MAX: usize = 400 << 10;
 #[test]
 fn every_region_moves_several_times_beneath_a_file_system() {
     Guest::uml(test_name!())
-        .deadline(Duration::from_mins(4))
+        .deadline(super::deadline())
         .phase(|guest| {
             let rig = Rig::start(guest, programs(), true);
             rig.slow_down_the_hdd();

@@ -5,7 +5,7 @@
 //! any moment, and a file system with files. Nothing may fail, and what is there at the end is
 //! there after the volume was stopped and started, and after a fresh daemon.
 //!
-//! `TIER_CHURN_MOVES=N` asks for more moves of each region than three.
+//! `TIER_CHURN_MOVES=N` asks for more moves of each region than three, for a campaign.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by it")]
 #![allow(
     clippy::print_stdout,
@@ -45,9 +45,14 @@ fn every_region_moves_several_times_while_blocks_are_discarded_too() {
     churn(&test_name!(), true);
 }
 
+/// How long so many moves of each region may take.
+fn deadline() -> Duration {
+    Duration::from_mins(1) + Duration::from_mins(1) * wanted()
+}
+
 fn churn(test: &str, discard: bool) {
     Guest::uml(test)
-        .deadline(Duration::from_mins(4))
+        .deadline(deadline())
         .phase(|guest| {
             let rig = Rig::start(guest, programs(), discard);
             rig.slow_down_the_hdd();
@@ -92,9 +97,14 @@ fn programs() -> Programs {
     Programs::beside(env!("CARGO_BIN_EXE_tierd_under_test"))
 }
 
+/// How often each region has to move in this run.
+fn wanted() -> u32 {
+    std::env::var("TIER_CHURN_MOVES").map_or(MOVES_MIN, |text| text.parse().unwrap())
+}
+
 /// Moves regions, many at once, until each has moved often enough.
 fn churn_all(rig: &Rig<'_>, daemon: &Daemon, mut check: impl FnMut()) {
-    let wanted = std::env::var("TIER_CHURN_MOVES").map_or(MOVES_MIN, |text| text.parse().unwrap());
+    let wanted = wanted();
     let mut seen = 0;
     let mut moved = vec![0; rig.regions() as usize];
     let mut rounds = 0;
@@ -139,7 +149,8 @@ fn ask(daemon: &Daemon, first: u32, last: u32, member: usize) -> Option<usize> {
 }
 
 /// Counts, region by region, the moves that ended since `seen`; the newest that ended. Each must
-/// have done what it was to do: the disks are good.
+/// have done what it was to do: the disks are good. On a busy machine they may take longer for what
+/// is in flight than a hold may wait; such a move has changed nothing, and a later round asks again.
 fn count_ended(seen: u64, moved: &mut [u32]) -> u64 {
     let mut newest = seen;
     for ended in moves().unwrap()["history"].as_array().unwrap() {
@@ -147,8 +158,13 @@ fn count_ended(seen: u64, moved: &mut [u32]) -> u64 {
         if number("id") <= seen {
             continue;
         }
-        assert_eq!(ended["stage"], "done", "{ended}");
         newest = newest.max(number("id"));
+        let why = ended["error"].as_str().unwrap_or_default();
+        if why.contains("so it was not held") {
+            println!("not moved: {ended}");
+            continue;
+        }
+        assert_eq!(ended["stage"], "done", "{ended}");
         for region in number("first")..number("first") + number("count") {
             moved[usize::try_from(region).unwrap()] += 1;
         }

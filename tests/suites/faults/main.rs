@@ -4,7 +4,8 @@
 //! The whole daemon runs, with its disks behind it. A fault comes while the daemon stands still at
 //! the step (a stop point), or in the middle of the copy. What the disks lose for good is said by
 //! each row of the tables; everything else must be there, at once and after the disk is well again.
-//! How long good blocks could not be read is printed for each row (`--nocapture`).
+//! How long good blocks could not be read is printed for each row (`--nocapture`), and bounded: so
+//! each guest is alone on the machine.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -228,6 +229,7 @@ fn after_the_swap_the_source_is_not_missed_and_the_target_serves_what_it_can() {
 /// Runs the cases one after the other in one guest, each on disks and a volume of its own.
 fn guest_of(test: String, cases: &[Case]) {
     Guest::uml(test)
+        .alone()
         .phase(|guest| {
             for (number, case) in cases.iter().enumerate() {
                 fails_as_planned(guest, number, case);
@@ -336,7 +338,8 @@ fn setting(guest: &Inside, step: Step) -> Setting<'_> {
 /// Begins the move, and breaks a leg at the step.
 fn move_and_break(daemon: &Daemon, disks: &Disks, case: &Case) {
     if case.step == Step::Copying {
-        // Three seconds for three regions; the source answers as fast as ever.
+        // Three seconds for three regions; the source answers as fast as ever. Not slower: what is
+        // in flight then has to end before good blocks are readable again.
         disks.ssd.set_speed(Speed::Flash {
             latency: Duration::ZERO,
             bytes_per_second: MIB,

@@ -23,6 +23,7 @@ fn replicas(daemon: &Daemon) -> (u64, u64) {
 #[test]
 fn a_replica_that_cannot_be_written_is_dropped_and_moving_goes_on() {
     Guest::uml(test_name!())
+        .alone()
         .phase(|guest| {
             let disks = Disks::start(guest, 0);
             let daemon = Setting::new(guest, Programs::beside(TIERD)).run();
@@ -54,6 +55,7 @@ fn a_replica_that_cannot_be_written_is_dropped_and_moving_goes_on() {
 #[test]
 fn with_no_replica_left_moves_stop_and_serving_goes_on_loudly() {
     Guest::uml(test_name!())
+        .alone()
         .phase(|guest| {
             let disks = Disks::start(guest, 0);
             let daemon = setting(guest, Step::Copied).run();
@@ -108,6 +110,7 @@ fn with_no_replica_left_moves_stop_and_serving_goes_on_loudly() {
 #[test]
 fn a_bad_block_where_nothing_moves_is_an_error_of_that_block_alone() {
     Guest::uml(test_name!())
+        .alone()
         .phase(|guest| {
             let disks = Disks::start(guest, 0);
             let daemon = Setting::new(guest, Programs::beside(TIERD)).run();

@@ -9,7 +9,7 @@ use tier_tests::test_name;
 use super::{By, load, make_whole, programs};
 
 /// Deaths, unless the environment asks for more.
-const DEATHS: u32 = 20;
+const DEATHS: u32 = 10;
 /// Longest that a daemon lives after it was asked to move: a batch takes about so long.
 const LIFE_MAX_MS: u64 = 900;
 /// Regions that one request asks for: two moves.

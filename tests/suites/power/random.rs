@@ -18,7 +18,7 @@ const LONGEST: Duration = Duration::from_millis(2500);
 
 #[test]
 fn the_volume_outlives_cuts_at_random_moments() {
-    let cuts = variable("TIER_POWER_CUTS", 10);
+    let cuts = variable("TIER_POWER_CUTS", 6);
     let mut guest = Guest::uml(test_name!()).module("ext4").module("xfs");
     for cut in 0..=cuts {
         let body = move |inside: &Inside| one(inside, cut);

@@ -114,6 +114,7 @@ impl Disks {
 #[test]
 fn what_takes_turns_is_on_the_fast_tier_when_its_turn_begins() {
     let guest = Guest::uml(test_name!())
+        .alone()
         .deadline(Duration::from_mins(10))
         .module("dm-cache")
         .module("dm-cache-smq")
