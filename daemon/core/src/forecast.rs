@@ -3,6 +3,8 @@
 //! Owns: [`Expected`], the experts behind one trait, and the choice between them. May not: say what
 //! a move is worth, or move anything.
 
+mod calibration;
+mod class;
 mod drift;
 mod examples;
 pub mod history;
@@ -22,6 +24,10 @@ use crate::engine::NetworkStatus;
 use crate::heat::{Heat, LASTING, SPANS, View};
 use crate::policy::PolicyConfig;
 use crate::units::{Now, VolumeRegion, nanos};
+use calibration::Calibration;
+pub(crate) use calibration::Chances;
+pub use class::{ClassCounts, ForecastClass};
+pub(crate) use class::{Classes, pays_from};
 pub use examples::{Drifted, Example};
 use history::GROUP_REGIONS;
 pub(crate) use keep::ForecastMemory;
@@ -220,6 +226,8 @@ pub(crate) struct Forecasts {
     part: u32,
     /// What others are to be asked and told.
     asked: Option<Asked>,
+    /// What came of what each expected.
+    calibration: Calibration,
 }
 
 /// How an expert stands.
@@ -255,6 +263,7 @@ impl Forecasts {
             believed: LASTING,
             foresight: config.foresight,
             asked: None,
+            calibration: Calibration::new(horizons),
             is_anew: false,
             is_told_anew: false,
         }
@@ -297,6 +306,7 @@ impl Forecasts {
             }
         }
         self.choose(&stakes);
+        self.calibration.look(&self.experts.all(), scene);
         let Experts {
             rhythm, learned, ..
         } = &mut self.experts;

@@ -12,7 +12,7 @@ use crate::heat::KnownRegion;
 use crate::units::Now;
 
 /// Version of its layout. What is of another one is of no use.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What was learned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
