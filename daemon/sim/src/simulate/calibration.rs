@@ -158,9 +158,10 @@ fn recipe() -> Recipe {
     }
 }
 
-/// What is said in the second half comes true as often as it is said, to a tenth: what is asked
-/// about in one part is some hundred times or more, but few of these are independent, as a set is used or
-/// not as a whole, and each is asked about many times before its horizon has passed.
+/// What is said in the second half comes true as often as it is said, to a tenth. Each part is said
+/// some hundred times, by which alone it would be off by less than half of that; but few of these
+/// are independent, as a set is used or not as a whole, and a region is asked about again before a
+/// horizon has passed.
 #[test]
 fn what_is_said_with_some_confidence_comes_true_about_as_often() {
     let trace = recipe().make(1);
