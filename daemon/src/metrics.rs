@@ -13,7 +13,9 @@ use metrics::{
 };
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tier_core::command::{MoveReport, Stage};
+use tier_core::engine::TierForecast;
 use tier_core::event::{Resources, Samples};
+use tier_core::forecast::{ClassCounts, ForecastClass};
 use tier_core::units::{Bytes, Generation, Micros};
 use tier_core::volume::Class;
 
@@ -66,12 +68,13 @@ const GENERATION: &str = "tierd_generation";
 const REPLICAS: &str = "tierd_live_replicas";
 const FREE: &str = "tierd_tier_free_bytes";
 const SIZE: &str = "tierd_tier_size_bytes";
+const FORECAST: &str = "tierd_tier_forecast_regions";
 const DROPPED_LINES: &str = "tierd_dropped_log_lines_total";
 
 use Kind::{Counter, Gauge, Histogram};
 
 /// Everything that is measured.
-const METRICS: [Metric; 29] = [
+const METRICS: [Metric; 30] = [
     Metric(
         BIOS,
         Counter,
@@ -230,6 +233,12 @@ const METRICS: [Metric; 29] = [
         "Space of a tier that holds no data",
     ),
     Metric(SIZE, Gauge, Unit::Bytes, "Space of a tier"),
+    Metric(
+        FORECAST,
+        Gauge,
+        Unit::Count,
+        "Regions of a tier by what their expected use would be worth: hot, warm or cold",
+    ),
     Metric(
         DROPPED_LINES,
         Counter,
@@ -426,6 +435,23 @@ impl VolumeMetrics {
         let labels = self.labels([("tier", class.to_string())]);
         gauge!(FREE, labels.clone()).set(real(free.0));
         gauge!(SIZE, labels).set(real(size.0));
+    }
+
+    /// What is expected of a tier's regions.
+    pub fn forecast(&self, tier: &TierForecast) {
+        let ClassCounts { hot, warm, cold } = tier.regions;
+        let all = [
+            (ForecastClass::Hot, hot),
+            (ForecastClass::Warm, warm),
+            (ForecastClass::Cold, cold),
+        ];
+        for (class, regions) in all {
+            let labels = [
+                ("tier", tier.class.to_string()),
+                ("class", class.to_string()),
+            ];
+            gauge!(FORECAST, self.labels(labels)).set(f64::from(regions));
+        }
     }
 }
 

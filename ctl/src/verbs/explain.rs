@@ -61,13 +61,29 @@ fn shown(explained: &Explanation, look: Look) -> String {
         ),
         None => "Nothing touched it since tierd took the volume up.\n".to_owned(),
     };
-    text += "\nTouches that are expected of it, by expert and until when:\n";
+    text += &forecast(explained);
     text += &expectations(explained, look);
     if !explained.offers.is_empty() {
         text += "\nWhat it would be worth to have it on a faster tier:\n";
         text += &offers(&explained.offers, look);
     }
     text
+}
+
+/// What its forecast makes of it, and what the table beneath is of.
+fn forecast(explained: &Explanation) -> String {
+    let class = explained.class.name();
+    match explained.pays_from_touches {
+        Some(touches) => format!(
+            "By its forecast it is {class}: {touches:.1} touches pay for a move to the fastest tier.\n\n\
+             Touches that are expected of it, by expert and until when, and how sure it is that so \
+             many\ncome as pay for a move:\n"
+        ),
+        None => format!(
+            "By its forecast it is {class}: no tier is faster than the others.\n\n\
+             Touches that are expected of it, by expert and until when:\n"
+        ),
+    }
 }
 
 fn about_move(one: &Move, came: Option<&Came>) -> String {
@@ -107,6 +123,14 @@ fn expectations(explained: &Explanation, look: Look) -> String {
         .collect();
     let mut columns = vec![Column::Left("EXPERT")];
     columns.extend(until.iter().map(|until| Column::Right(until)));
+    let pays = explained.pays_from_touches.is_some();
+    let cell = |touches: f64, confidence| {
+        if pays {
+            format!("{touches:.1} ({})", sure(confidence))
+        } else {
+            format!("{touches:.1}")
+        }
+    };
     let row = |expert: &ExpertView| {
         let believed = if expert.is_believed {
             " (believed)"
@@ -114,10 +138,16 @@ fn expectations(explained: &Explanation, look: Look) -> String {
             ""
         };
         let mut row = vec![format!("{}{believed}", expert.name)];
-        row.extend(expert.touches.iter().map(|touches| format!("{touches:.1}")));
+        let expected = expert.touches.iter().zip(&expert.confidence);
+        row.extend(expected.map(|(touches, confidence)| cell(*touches, *confidence)));
         row
     };
     table(look, &columns, explained.experts.iter().map(row))
+}
+
+/// A confidence: in whole percent, as it is not known more exactly.
+fn sure(confidence: f64) -> String {
+    format!("{:.0} %", confidence * 100.0)
 }
 
 fn offers(offers: &[Offer], look: Look) -> String {
@@ -127,6 +157,7 @@ fn offers(offers: &[Offer], look: Look) -> String {
         Column::Right("HAS TO EARN"),
         Column::Right("DEVICE TIME"),
         Column::Right("OTHERS WOULD WAIT"),
+        Column::Right("CONFIDENCE"),
     ];
     let row = |offer: &Offer| {
         vec![
@@ -135,6 +166,7 @@ fn offers(offers: &[Offer], look: Look) -> String {
             seconds(offer.cost_seconds),
             seconds(offer.device_seconds),
             seconds(offer.waiting_seconds),
+            sure(offer.confidence),
         ]
     };
     table(look, &columns, offers.iter().map(row))

@@ -1,7 +1,9 @@
 //! `tierctl status`: how a volume is doing.
 
 use clap::Args;
-use tier_wire::{Expert, ProbeStatus, Status as Shown, VolumeName, route};
+use tier_wire::{
+    Expert, ForecastCounts, ProbeStatus, Status as Shown, TierStatus, VolumeName, route,
+};
 
 use crate::client::Client;
 use crate::failure::Failure;
@@ -41,6 +43,8 @@ fn status(status: &Shown, look: Look) -> String {
     }
     text.push('\n');
     text += &tiers(status, look);
+    text += "\nRegions by what their expected use would be worth:\n";
+    text += &regions(status, look);
     text.push('\n');
     text += &facts(&[
         ("Foreground", foreground(status)),
@@ -143,6 +147,21 @@ fn forecast(status: &Shown) -> String {
         return "-".into();
     }
     experts.join(", ")
+}
+
+fn regions(status: &Shown, look: Look) -> String {
+    let columns = [
+        Column::Left("TIER"),
+        Column::Right("HOT"),
+        Column::Right("WARM"),
+        Column::Right("COLD"),
+    ];
+    let row = |tier: &TierStatus| {
+        let ForecastCounts { hot, warm, cold } = tier.forecast;
+        let counts = [hot, warm, cold].map(|count| count.to_string());
+        [vec![tier.class.to_string()], counts.to_vec()].concat()
+    };
+    table(look, &columns, status.tiers.iter().map(row))
 }
 
 fn account(status: &Shown) -> String {

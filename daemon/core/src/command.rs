@@ -155,6 +155,9 @@ pub enum Reason {
         expert: ExpertName,
         /// Touches that are expected while it stays.
         touches: u32,
+        /// How likely it was, by what came of such forecasts, that as many come as pay for the
+        /// move, to the region for whose sake it is made.
+        confidence: f64,
         /// Foreground seconds the move is expected to save.
         benefit_seconds: f64,
         /// Seconds it is expected to cost, at the prices of the moment.

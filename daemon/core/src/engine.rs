@@ -3,6 +3,7 @@
 //! Owns: the order in which a step goes (take in the event, let the policy choose, drive the
 //! moves, check what must hold). May not: do anything between steps.
 
+mod classes;
 mod explain;
 mod view;
 
@@ -16,6 +17,7 @@ use crate::units::{Now, RequestId};
 
 #[cfg(feature = "canary")]
 pub use crate::migrate::Mutation;
+pub use classes::TierForecast;
 pub use explain::{Explanation, Offer, Opinion, Verdict};
 pub use view::{MoveView, NetworkStatus, PlannedMove, Status, TierStatus, WantedMove};
 

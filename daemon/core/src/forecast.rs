@@ -3,6 +3,8 @@
 //! Owns: [`Expected`], the experts behind one trait, and the choice between them. May not: say what
 //! a move is worth, or move anything.
 
+mod calibration;
+mod class;
 mod contest;
 mod drift;
 mod examples;
@@ -23,6 +25,10 @@ use crate::engine::NetworkStatus;
 use crate::heat::{Heat, LASTING, SPANS, View};
 use crate::policy::PolicyConfig;
 use crate::units::{Now, VolumeRegion, nanos};
+use calibration::Calibration;
+pub(crate) use calibration::Chances;
+pub use class::{ClassCounts, ForecastClass};
+pub(crate) use class::{Classes, pays_from};
 use contest::Contest;
 pub use examples::{Drifted, Example};
 use history::GROUP_REGIONS;
@@ -210,6 +216,8 @@ pub(crate) struct Forecasts {
     part: u32,
     /// What others are to be asked and told.
     asked: Option<Asked>,
+    /// What came of what each expected.
+    calibration: Calibration,
 }
 
 /// How an expert stands.
@@ -243,6 +251,7 @@ impl Forecasts {
             part: 1,
             foresight: config.foresight,
             asked: None,
+            calibration: Calibration::new(horizons),
             is_anew: false,
             is_told_anew: false,
         }
@@ -285,6 +294,7 @@ impl Forecasts {
             }
         }
         self.choose(&stakes);
+        self.calibration.look(&self.experts.all(), scene);
         let Experts {
             rhythm, learned, ..
         } = &mut self.experts;

@@ -12,7 +12,7 @@ use crate::heat::KnownRegion;
 use crate::units::Now;
 
 /// Version of its layout. What is of another one is of no use.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// After so many half-lives without anybody counting, nothing that is remembered is of use: it is
 /// more than the coarsest windows of a rhythm reach back to.

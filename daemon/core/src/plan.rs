@@ -71,6 +71,10 @@ pub(crate) struct Candidate {
     pub(crate) touches: f64,
     /// Of these, those until the first horizon.
     pub(crate) touches_soon: f64,
+    /// And those until each.
+    pub(crate) expected: Expected,
+    /// What each of them is expected to take less there.
+    pub(crate) gain_seconds: f64,
     pub(crate) benefit_seconds: f64,
     /// What it is worth in all to have it there until each horizon.
     pub(crate) worth_seconds: [f64; HORIZONS],
@@ -80,6 +84,16 @@ pub(crate) struct Candidate {
 impl Candidate {
     pub(crate) fn net_seconds(&self) -> f64 {
         self.benefit_seconds - self.price.seconds
+    }
+
+    /// How likely it is that as many touches come as pay for it.
+    pub(crate) fn confidence(&self, forecasts: &Forecasts) -> f64 {
+        let pays_from = if self.gain_seconds > 0.0 {
+            self.price.seconds / self.gain_seconds
+        } else {
+            f64::INFINITY
+        };
+        forecasts.chances(pays_from).in_all(&self.expected)
     }
 
     /// Until which horizon it is worth most more than what it would displace, and how much.
@@ -220,6 +234,8 @@ impl Known<'_> {
                 to,
                 touches: expected.in_all(),
                 touches_soon: expected.soon(),
+                expected,
+                gain_seconds: gain,
                 benefit_seconds: gain * expected.in_all(),
                 worth_seconds: std::array::from_fn(worth),
                 price,

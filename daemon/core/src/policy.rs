@@ -359,7 +359,7 @@ impl Policy {
     }
 
     /// What a forecast is about: a touch and a copy, between the slowest tier and the fastest.
-    fn stakes(&self, migrate: &Migrate, now: Now) -> Stakes {
+    pub(crate) fn stakes(&self, migrate: &Migrate, now: Now) -> Stakes {
         let classes = self.loads.classes();
         let (Some(&fastest), Some(&slowest)) = (classes.first(), classes.last()) else {
             return Stakes::default();

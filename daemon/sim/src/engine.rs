@@ -92,6 +92,18 @@ impl<'a> EngineDriver<'a> {
         driver
     }
 
+    /// How far ahead the engine looks, in seconds.
+    #[cfg(test)]
+    pub(crate) fn horizons_seconds(&self) -> [f64; 5] {
+        self.engine.horizons_seconds()
+    }
+
+    /// What the engine says of a region.
+    #[cfg(test)]
+    pub(crate) fn explain(&self, region: VolumeRegion) -> Option<tier_core::engine::Explanation> {
+        self.engine.explain(region)
+    }
+
     /// Why the engine begins nothing more, if it found a rule broken.
     pub(crate) fn latched(&self) -> Option<&str> {
         self.engine.latched()

@@ -302,6 +302,8 @@ impl Field<'_> {
 }
 
 #[cfg(test)]
+mod calibration;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod turns;

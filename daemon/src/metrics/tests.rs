@@ -83,6 +83,13 @@ fn everything() -> String {
         volume.commit(CommitOutcome::Durable);
         volume.metadata(Generation(12), 2);
         volume.tier(Class::Nvme, Bytes(1 << 30), Bytes(8 << 30));
+        let regions = ClassCounts {
+            hot: 5,
+            warm: 2,
+            cold: 93,
+        };
+        let class = Class::Nvme;
+        volume.forecast(&TierForecast { class, regions });
         dropped_log_lines(3);
     });
     recorder.handle().render()

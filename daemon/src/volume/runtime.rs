@@ -33,6 +33,10 @@ use crate::monitor::Monitor;
 use crate::monitor::load::{ProbeLatency, WatchedMember};
 use crate::patience::PATIENCE;
 
+/// Time between two measurements of what is expected of the tiers: a minute, about as often as
+/// metrics are asked for.
+const FORECASTS_NANOS: u64 = 60_000_000_000;
+
 /// What others may ask of a running volume.
 pub(crate) enum Ask {
     /// Run this on the state and go on.
@@ -103,6 +107,8 @@ pub(crate) struct Runtime {
     origin: Instant,
     /// The engine's time then.
     began: Now,
+    /// When what is expected of the tiers is to be measured next.
+    next_forecasts: Now,
     pub(super) problems: super::problems::Problems,
 }
 
@@ -137,6 +143,7 @@ impl Runtime {
             next_request: 1,
             origin: Instant::now(),
             began,
+            next_forecasts: began,
             problems: super::problems::Problems::default(),
         })
     }
@@ -169,7 +176,10 @@ impl Runtime {
                 Woken::Changed(ids) => self.look(ids),
                 Woken::Counts(counts) => self.on_counts(counts),
                 Woken::Sample => self.parts.sampler.ask_samples(self.now()),
-                Woken::Tick => self.step(Event::Tick),
+                Woken::Tick => {
+                    self.step(Event::Tick);
+                    self.measure_forecasts();
+                }
                 Woken::Monitor => self.parts.sampler.ask_latency(),
                 Woken::Look => self.look(self.copying()),
                 Woken::Keep => self.parts.keeper.keep(self.parts.engine.memory()),
@@ -239,6 +249,17 @@ impl Runtime {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Measures what is expected of the tiers, now and then: it takes some milliseconds.
+    fn measure_forecasts(&mut self) {
+        let now = self.now();
+        if now >= self.next_forecasts {
+            self.next_forecasts = Now(now.0.saturating_add(FORECASTS_NANOS));
+            for tier in self.parts.engine.tier_forecasts() {
+                self.parts.metrics.forecast(&tier);
+            }
         }
     }
 

@@ -38,6 +38,11 @@ pub struct Explanation {
     pub resident_seconds: Option<f64>,
     /// How far ahead forecasts look, in seconds; the last, `null`, is for good.
     pub horizons_seconds: Vec<Option<f64>>,
+    /// What the use that the believed expert expects would be worth.
+    pub class: ForecastClass,
+    /// How many touches pay for a move between the slowest tier and the fastest; absent where none
+    /// would.
+    pub pays_from_touches: Option<f64>,
     /// What each expert expects.
     pub experts: Vec<ExpertView>,
     /// What faster tiers would be worth, by the expert who is believed.
@@ -62,6 +67,9 @@ pub struct ExpertView {
     pub is_believed: bool,
     /// Touches until each horizon.
     pub touches: Vec<f64>,
+    /// How likely it is that until each horizon at least as many come as pay for a move, 0 to 1:
+    /// as often as they came of such forecasts. For good: until the farthest that has an end.
+    pub confidence: Vec<f64>,
 }
 
 /// What a faster tier would be worth.
@@ -77,6 +85,46 @@ pub struct Offer {
     pub device_seconds: f64,
     /// What requests would wait for it under the load of now.
     pub waiting_seconds: f64,
+    /// How likely it is that as many touches come as pay for it, 0 to 1, until the farthest horizon
+    /// that has an end.
+    pub confidence: f64,
+}
+
+/// What the use that is expected of a region would be worth, wherever the region is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ForecastClass {
+    /// Worth a move to the fastest tier: as many touches are expected as pay for one, and with even
+    /// odds at least so many come.
+    Hot,
+    /// Not worth a move, but worth its place where it is on the fastest tier already: what is just
+    /// hot would not displace it.
+    Warm,
+    /// Neither.
+    Cold,
+}
+
+impl ForecastClass {
+    /// The word for it, as in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hot => "hot",
+            Self::Warm => "warm",
+            Self::Cold => "cold",
+        }
+    }
+}
+
+/// Regions by the class of their forecast.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForecastCounts {
+    /// Hot ones.
+    pub hot: u32,
+    /// Warm ones.
+    pub warm: u32,
+    /// Cold ones.
+    pub cold: u32,
 }
 
 /// Why a region is not on its way to a faster tier, or that it is.

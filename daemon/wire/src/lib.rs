@@ -23,7 +23,9 @@ pub mod volume;
 mod tests;
 
 pub use error::{ErrorBody, ErrorKind};
-pub use explain::{Came, ExpertView, ExplainQuery, Explanation, Offer, Verdict};
+pub use explain::{
+    Came, ExpertView, ExplainQuery, Explanation, ForecastClass, ForecastCounts, Offer, Verdict,
+};
 pub use heat::{ClassShare, HeatBucket, HeatMap, HeatQuery};
 pub use models::{Model, ModelList, Network, Retrain, Rollback, Training, TrainingEnd};
 pub use moves::{

@@ -73,6 +73,8 @@ pub enum Cause {
         expert: String,
         /// Touches that are expected while it stays.
         touches: u32,
+        /// How likely it was that as many come as pay for the move, 0 to 1.
+        confidence: f64,
         /// Foreground seconds that the move is expected to save.
         benefit_seconds: f64,
         /// Foreground seconds that it is expected to cost.

@@ -9,13 +9,16 @@
     reason = "the texts are constants"
 )]
 
+mod explain;
+
+pub use explain::{explained_move, explanation};
+
 use crate::{
-    Budget, Came, Cause, Class, ClassShare, Expert, ExpertView, Explanation, Foreground, Health,
-    HeatBucket, HeatMap, HoldStatistics, InsuranceAccount, Member, MemberList, MemberLoad,
-    MemberState, Model, ModelList, Move, MoveAccepted, MoveCounts, MoveList, Network, Offer,
-    PauseState, Place, Plan, PlannedMove, ProbeStatus, Profile, Reason, Replicas, Stage, Status,
-    TierStatus, Training, TrainingEnd, Verdict, Volume, VolumeChange, VolumeList, VolumeName,
-    VolumeRunState,
+    Budget, Cause, Class, ClassShare, Expert, ForecastCounts, Foreground, Health, HeatBucket,
+    HeatMap, HoldStatistics, InsuranceAccount, Member, MemberList, MemberLoad, MemberState, Model,
+    ModelList, Move, MoveAccepted, MoveCounts, MoveList, Network, PauseState, Place, Plan,
+    PlannedMove, ProbeStatus, Profile, Reason, Replicas, Stage, Status, TierStatus, Training,
+    TrainingEnd, Volume, VolumeChange, VolumeList, VolumeName, VolumeRunState,
 };
 
 const MIB: u64 = 1 << 20;
@@ -120,30 +123,55 @@ fn experts() -> Vec<Expert> {
     ]
 }
 
+fn tiers() -> Vec<TierStatus> {
+    let regions = |hot, warm, cold| ForecastCounts { hot, warm, cold };
+    let tier =
+        |class, capacity_bytes: u64, used_bytes: u64, shares: [f64; 2], forecast| TierStatus {
+            class,
+            members: 1,
+            capacity_bytes,
+            used_bytes,
+            free_bytes: capacity_bytes - used_bytes,
+            headroom_bytes: capacity_bytes / 10,
+            read_share: Some(shares[0]),
+            write_share: Some(shares[1]),
+            forecast,
+        };
+    vec![
+        tier(
+            Class::Nvme,
+            10 * GIB,
+            9 * GIB,
+            [0.875, 0.5],
+            regions(7_000, 1_216, 1_000),
+        ),
+        tier(
+            Class::Ssd,
+            30 * GIB,
+            20 * GIB,
+            [0.1, 0.25],
+            regions(480, 5_000, 15_000),
+        ),
+        tier(
+            Class::Hdd,
+            80 * GIB,
+            71 * GIB,
+            [0.025, 0.25],
+            regions(12, 192, 72_500),
+        ),
+    ]
+}
+
 /// How it is doing.
 #[must_use]
 pub fn status() -> Status {
-    let tier = |class, capacity_bytes: u64, used_bytes: u64, read_share, write_share| TierStatus {
-        class,
-        members: 1,
-        capacity_bytes,
-        used_bytes,
-        free_bytes: capacity_bytes - used_bytes,
-        headroom_bytes: capacity_bytes / 10,
-        read_share,
-        write_share,
-    };
     Status {
         volume: name(),
         state: VolumeRunState::Running,
         device: Some("/dev/tierd/data".into()),
         size_bytes: 100 * GIB,
         paused: false,
-        tiers: vec![
-            tier(Class::Nvme, 10 * GIB, 9 * GIB, Some(0.875), Some(0.5)),
-            tier(Class::Ssd, 30 * GIB, 20 * GIB, Some(0.1), Some(0.25)),
-            tier(Class::Hdd, 80 * GIB, 71 * GIB, Some(0.025), Some(0.25)),
-        ],
+        tiers: tiers(),
         foreground: Some(Foreground {
             p50_seconds: 0.000_12,
             p99_seconds: 0.009,
@@ -231,6 +259,7 @@ fn promotion() -> Reason {
         cause: Cause::Promotion {
             expert: "lasting".into(),
             touches: 12,
+            confidence: 0.83,
             benefit_seconds: 1.9,
             cost_seconds: 0.2,
         },
@@ -364,62 +393,6 @@ pub fn pause(paused: bool) -> PauseState {
     PauseState {
         volume: name(),
         paused,
-    }
-}
-
-/// Why a region is where it is, and what came of the move that brought it there.
-#[must_use]
-pub fn explanation() -> Explanation {
-    let expert = |name: &str, is_believed, touches: [f64; 5]| ExpertView {
-        name: name.into(),
-        is_believed,
-        touches: touches.to_vec(),
-    };
-    Explanation {
-        volume: name(),
-        region: 51_200,
-        home: Some(SLOW),
-        touches: 9.5,
-        touches_in_all: 40.0,
-        age_seconds: Some(86_400.0),
-        resident_seconds: None,
-        horizons_seconds: vec![Some(60.0), Some(600.0), Some(3_600.0), Some(21_600.0), None],
-        experts: vec![
-            expert("recent", false, [0.1, 1.0, 3.0, 4.0, 4.5]),
-            expert("lasting", true, [0.05, 0.4, 2.1, 7.4, 12.0]),
-            expert("rhythm", false, [0.0, 0.0, 30.0, 31.0, 36.0]),
-        ],
-        offers: vec![Offer {
-            to: Class::Nvme,
-            benefit_seconds: 1.9,
-            cost_seconds: 0.2,
-            device_seconds: 0.2,
-            waiting_seconds: 0.5,
-        }],
-        verdict: Verdict::Moving,
-        text: "it is moving: move 18".into(),
-        newest_move: moves().live.pop(),
-        came: None,
-    }
-}
-
-/// The same of a move that is done.
-#[must_use]
-pub fn explained_move() -> Explanation {
-    Explanation {
-        region: 128,
-        home: Some(FAST),
-        resident_seconds: Some(55.0),
-        offers: Vec::new(),
-        verdict: Verdict::OnFastest,
-        text: "it is on the fastest tier".into(),
-        newest_move: moves().history.into_iter().next(),
-        came: Some(Came {
-            touches: 31.0,
-            saved_seconds: 0.25,
-            seconds: 55.0,
-        }),
-        ..explanation()
     }
 }
 

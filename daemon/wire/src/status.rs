@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::explain::ForecastCounts;
 use crate::name::VolumeName;
 use crate::volume::{Class, VolumeRunState};
 
@@ -80,6 +81,10 @@ pub struct TierStatus {
     pub read_share: Option<f64>,
     /// The same of writes.
     pub write_share: Option<f64>,
+    /// Its regions by what their expected use would be worth. Of a volume of more than 65,536
+    /// regions so many are looked at, evenly spread, and stand for all.
+    #[serde(default)]
+    pub forecast: ForecastCounts,
 }
 
 /// Latency of the volume's sampled I/O over the last monitoring interval.

@@ -3,7 +3,9 @@
 use serde::Serialize;
 
 use super::Engine;
-use crate::forecast::{HORIZONS, Score, horizons_seconds};
+use crate::forecast::{
+    Chances, Expected, ForecastClass, HORIZONS, Score, horizons_seconds, pays_from,
+};
 use crate::heat::View;
 use crate::plan::{Candidate, Known};
 use crate::units::{MoveId, VolumeRegion};
@@ -16,6 +18,10 @@ pub struct Opinion {
     pub score: Score,
     /// Touches from now until each of the engine's horizons.
     pub touches: [f64; HORIZONS],
+    /// How likely it is, by what came of such forecasts, that until each horizon at least as many
+    /// touches come as pay for a move ([`Explanation::pays_from_touches`]); for good, until the
+    /// farthest that has an end.
+    pub confidence: [f64; HORIZONS],
 }
 
 /// What it would be worth to have a region on a faster tier.
@@ -31,6 +37,9 @@ pub struct Offer {
     pub device_seconds: f64,
     /// What requests would wait for it under the load of now.
     pub waiting_seconds: f64,
+    /// How likely it is, by what came of such forecasts, that at least as many touches come as pay
+    /// for it until the farthest horizon that has an end.
+    pub confidence: f64,
 }
 
 /// Why a region is not on its way to a faster tier, or that it is.
@@ -72,6 +81,11 @@ pub struct Explanation {
     pub age_seconds: Option<f64>,
     /// Seconds since a move brought it to its home, if one did.
     pub resident_seconds: Option<f64>,
+    /// What the use that the believed expert expects would be worth.
+    pub class: ForecastClass,
+    /// How many touches pay for a move between the slowest tier and the fastest; infinite where
+    /// none would.
+    pub pays_from_touches: f64,
     /// What each expert expects.
     pub opinions: Vec<Opinion>,
     /// What faster tiers would be worth, by the expert who is believed.
@@ -80,14 +94,15 @@ pub struct Explanation {
     pub verdict: Verdict,
 }
 
-impl From<Candidate> for Offer {
-    fn from(one: Candidate) -> Self {
+impl Offer {
+    fn new(one: &Candidate, confidence: f64) -> Self {
         Self {
             to: one.to,
             benefit_seconds: one.benefit_seconds,
             cost_seconds: one.price.seconds,
             device_seconds: one.price.device_seconds,
             waiting_seconds: one.price.waiting_seconds,
+            confidence,
         }
     }
 }
@@ -107,6 +122,12 @@ impl Engine {
         views.map(|view| view.total).sum()
     }
 
+    /// How many touches pay for a move between the slowest tier and the fastest.
+    pub(super) fn pays_from_touches(&self) -> f64 {
+        let stakes = self.policy.stakes(&self.migrate, self.now);
+        pays_from(&stakes, self.policy.config.promote_touches_min)
+    }
+
     /// What so many touches, as those of a region mostly are, take less on one tier than on
     /// another, in foreground seconds.
     #[must_use]
@@ -123,12 +144,20 @@ impl Engine {
         let known = self.known();
         let home = self.migrate.map.home(region);
         let class_of = |leg: Leg| Some((leg, self.migrate.class_of(leg.member)?));
+        let pays_from_touches = self.pays_from_touches();
         let opinions = known.forecasts.opinions(region, &view, known.scene());
+        let opinions = opinions.zip(known.forecasts.chances_of_each(pays_from_touches));
+        let opinion = |((score, expected), chances): ((Score, Expected), Chances)| Opinion {
+            score,
+            touches: expected.0,
+            confidence: chances.of(&expected),
+        };
         let expected = known.expected(region, &view, 0.0);
         let offers = home.map_or_else(Vec::new, |home| {
             let use_of_it = (expected, view.touches);
             let offers = known.offers((region, &view), home, use_of_it);
-            offers.map(Offer::from).collect()
+            let offer = |one: Candidate| Offer::new(&one, one.confidence(known.forecasts));
+            offers.map(offer).collect()
         });
         Some(Explanation {
             home: home.and_then(class_of),
@@ -136,12 +165,9 @@ impl Engine {
             touches_in_all: view.total,
             age_seconds: view.age_seconds,
             resident_seconds: view.resident_seconds,
-            opinions: opinions
-                .map(|(score, expected)| Opinion {
-                    score,
-                    touches: expected.0,
-                })
-                .collect(),
+            class: self.forecast_classes().of(&expected),
+            pays_from_touches,
+            opinions: opinions.map(opinion).collect(),
             verdict: self.verdict(region, view, known, &offers),
             offers,
         })

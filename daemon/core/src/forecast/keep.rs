@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::calibration::CalibrationMemory;
 use super::rhythm::GroupMemory;
 use super::{Expert, ExpertName, Forecasts, nearby};
 use crate::units::Now;
@@ -13,6 +14,7 @@ pub(crate) struct ForecastMemory {
     neighbours: Vec<(nearby::Key, f64, f64)>,
     leads_seconds: Vec<(ExpertName, f64)>,
     believed: ExpertName,
+    calibration: Vec<CalibrationMemory>,
 }
 
 impl Forecasts {
@@ -24,6 +26,7 @@ impl Forecasts {
             neighbours: self.experts.nearby.remember(),
             leads_seconds: names.into_iter().zip(*self.contest.leads()).collect(),
             believed: self.believed(),
+            calibration: self.calibration.remember(&names),
         }
     }
 
@@ -33,6 +36,7 @@ impl Forecasts {
         self.experts.rhythm.recall(&memory.groups, now);
         self.experts.nearby.recall(&memory.neighbours);
         let names = self.experts.all().map(Expert::name);
+        self.calibration.recall(&memory.calibration, &names, now);
         for (at, name) in names.into_iter().enumerate() {
             let mut known = memory.leads_seconds.iter();
             if let Some((_, lead_seconds)) = known.find(|(known, _)| *known == name) {

@@ -49,6 +49,30 @@ fn what_was_touched_is_known_after_a_restart_less_what_has_cooled_meanwhile() {
 }
 
 #[test]
+fn how_often_forecasts_came_true_is_known_after_a_restart() {
+    let mut shell = touched();
+    let believed = |engine: &Engine| {
+        let told = engine.explain(VolumeRegion(7)).unwrap();
+        let mut opinions = told.opinions.into_iter();
+        opinions.find(|one| one.score.is_believed).unwrap()
+    };
+    let before = believed(&shell.engine).confidence;
+    // Nothing comes, as nobody would have thought.
+    for _ in 0..30 {
+        shell.wait(60.0);
+        shell.sample(3, 0, 0);
+    }
+    let learned = believed(&shell.engine);
+    assert!(
+        learned.confidence[1] < before[1] * 0.7,
+        "{before:?} {learned:?}"
+    );
+    let memory = shell.engine.memory();
+    assert_eq!(believed(&after(&memory, 0)), learned);
+    assert_eq!(after(&memory, 0).memory(), memory);
+}
+
+#[test]
 fn it_reads_back_from_what_it_is_kept_as() {
     let memory = touched().engine.memory();
     let text = serde_json::to_string(&memory).unwrap();

@@ -202,6 +202,7 @@ impl Policy {
         let reason = Reason::Promotion {
             expert: self.forecasts.believed(),
             touches: touches.round() as u32,
+            confidence: want.candidate.confidence(&self.forecasts),
             benefit_seconds,
             cost_seconds: price.seconds,
         };

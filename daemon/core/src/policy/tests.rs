@@ -37,6 +37,7 @@ fn a_burst_is_answered_in_its_own_step_with_its_reason() {
     let reason = shell.engine.moves().next().unwrap().reason;
     let Reason::Promotion {
         touches,
+        confidence,
         benefit_seconds,
         cost_seconds,
         ..
@@ -45,6 +46,7 @@ fn a_burst_is_answered_in_its_own_step_with_its_reason() {
         panic!("{reason:?}")
     };
     assert_eq!(touches, 40);
+    assert!((0.8..1.0).contains(&confidence), "{confidence}");
     assert!(
         benefit_seconds > 0.2 && benefit_seconds > cost_seconds,
         "{benefit_seconds}"

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use tier_core::command::Stage;
 use tier_core::engine::{Explanation, Offer, Opinion, Verdict};
+use tier_core::forecast::ForecastClass;
 use tier_core::units::{MoveId, VolumeRegion};
 use tier_wire as wire;
 
@@ -108,6 +109,8 @@ fn shown(
         age_seconds: explained.age_seconds,
         resident_seconds: explained.resident_seconds,
         horizons_seconds: horizons.into_iter().map(finite).collect(),
+        class: class(explained.class),
+        pays_from_touches: finite(explained.pays_from_touches),
         experts: explained.opinions.iter().map(expert).collect(),
         offers: explained.offers.iter().map(offer).collect(),
         verdict: verdict(explained.verdict),
@@ -122,6 +125,7 @@ fn expert(opinion: &Opinion) -> wire::ExpertView {
         name: opinion.score.name.to_string(),
         is_believed: opinion.score.is_believed,
         touches: opinion.touches.to_vec(),
+        confidence: opinion.confidence.to_vec(),
     }
 }
 
@@ -132,6 +136,15 @@ fn offer(offer: &Offer) -> wire::Offer {
         cost_seconds: offer.cost_seconds,
         device_seconds: offer.device_seconds,
         waiting_seconds: offer.waiting_seconds,
+        confidence: offer.confidence,
+    }
+}
+
+const fn class(class: ForecastClass) -> wire::ForecastClass {
+    match class {
+        ForecastClass::Hot => wire::ForecastClass::Hot,
+        ForecastClass::Warm => wire::ForecastClass::Warm,
+        ForecastClass::Cold => wire::ForecastClass::Cold,
     }
 }
 

@@ -112,18 +112,22 @@ fn reason(reason: &Reason) -> wire::Reason {
         Reason::Promotion {
             expert,
             touches,
+            confidence,
             benefit_seconds,
             cost_seconds,
         } => wire::Reason {
             cause: wire::Cause::Promotion {
                 expert: expert.to_string(),
                 touches: *touches,
+                confidence: *confidence,
                 benefit_seconds: *benefit_seconds,
                 cost_seconds: *cost_seconds,
             },
             text: format!(
                 "the expert \"{expert}\" expects {touches} touches: \
-                 would save {benefit_seconds:.3} s of waiting for {cost_seconds:.3} s of moving"
+                 would save {benefit_seconds:.3} s of waiting for {cost_seconds:.3} s of moving, \
+                 and pay with a confidence of {:.0} %",
+                confidence * 100.0
             ),
         },
         Reason::Demotion { heat, room_for } => wire::Reason {

@@ -1,6 +1,6 @@
 //! How a volume is doing, and where it is hot.
 
-use tier_core::engine::TierStatus;
+use tier_core::engine::{TierForecast, TierStatus};
 use tier_core::units::VolumeRegion;
 use tier_core::volume::Class;
 use tier_wire as wire;
@@ -13,6 +13,7 @@ use crate::volume::runtime::Runtime;
 pub(crate) fn status(runtime: &Runtime, info: &Info, name: wire::VolumeName) -> wire::Status {
     let engine = &runtime.parts.engine;
     let engine_status = engine.status();
+    let forecasts = engine.tier_forecasts();
     let size = info.facts.region_size;
     let durable = runtime.parts.metadata.durable();
     let wanted = info
@@ -37,7 +38,7 @@ pub(crate) fn status(runtime: &Runtime, info: &Info, name: wire::VolumeName) -> 
         tiers: engine_status
             .tiers
             .iter()
-            .map(|one| tier(runtime, info, one))
+            .map(|one| tier(runtime, info, one, &forecasts))
             .collect(),
         foreground: foreground(runtime),
         probe: runtime.parts.sampler.status(),
@@ -78,9 +79,15 @@ fn expert(score: &tier_core::forecast::Score) -> wire::Expert {
     }
 }
 
-fn tier(runtime: &Runtime, info: &Info, tier: &TierStatus) -> wire::TierStatus {
+fn tier(
+    runtime: &Runtime,
+    info: &Info,
+    tier: &TierStatus,
+    forecasts: &[TierForecast],
+) -> wire::TierStatus {
     let size = info.facts.region_size;
-
+    let forecast = forecasts.iter().find(|one| one.class == tier.class);
+    let forecast = forecast.map(|one| one.regions).unwrap_or_default();
     let (read_share, write_share) = runtime.served.shares(tier.class);
     let members = info
         .facts
@@ -96,6 +103,11 @@ fn tier(runtime: &Runtime, info: &Info, tier: &TierStatus) -> wire::TierStatus {
         headroom_bytes: size.bytes_of(tier.headroom).0,
         read_share,
         write_share,
+        forecast: wire::ForecastCounts {
+            hot: forecast.hot,
+            warm: forecast.warm,
+            cold: forecast.cold,
+        },
     }
 }
 
