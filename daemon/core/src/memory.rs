@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::forecast::ForecastMemory;
 use crate::heat::KnownRegion;
 use crate::units::Now;
+use crate::wear::WearMemory;
 
 /// Version of its layout. What is of another one is of no use.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What was learned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,7 @@ pub struct Memory {
     pub(crate) half_life_nanos: u64,
     pub(crate) heat: Vec<KnownRegion>,
     pub(crate) forecasts: ForecastMemory,
+    pub(crate) wear: WearMemory,
 }
 
 /// Why a memory is of no use.
@@ -47,8 +49,7 @@ impl Memory {
     pub(crate) fn new(
         now: Now,
         (regions, half_life_nanos): (u32, u64),
-        heat: Vec<KnownRegion>,
-        forecasts: ForecastMemory,
+        (heat, forecasts, wear): (Vec<KnownRegion>, ForecastMemory, WearMemory),
     ) -> Self {
         Self {
             version: VERSION,
@@ -57,26 +58,31 @@ impl Memory {
             half_life_nanos,
             heat,
             forecasts,
+            wear,
         }
     }
 
-    /// Whether it can be used by an engine over so many regions.
-    pub(crate) fn check(
-        &self,
-        now: Now,
-        (regions, half_life_nanos): (u32, u64),
-    ) -> Result<(), MemoryError> {
+    /// Whether anything of it can be used at this time.
+    pub(crate) fn check_time(&self, now: Now) -> Result<(), MemoryError> {
         if self.version != VERSION {
             return Err(MemoryError::Version(self.version));
         }
+        if self.now > now {
+            return Err(MemoryError::Future);
+        }
+        Ok(())
+    }
+
+    /// Whether what was counted of regions fits an engine over so many.
+    pub(crate) fn check_basis(
+        &self,
+        (regions, half_life_nanos): (u32, u64),
+    ) -> Result<(), MemoryError> {
         if self.regions != regions {
             return Err(MemoryError::Regions(self.regions));
         }
         if self.half_life_nanos != half_life_nanos {
             return Err(MemoryError::HalfLife);
-        }
-        if self.now > now {
-            return Err(MemoryError::Future);
         }
         Ok(())
     }

@@ -51,6 +51,7 @@ fn resources() -> Resources {
         in_flight: 2.0,
         read_latency: Some(Micros(8000)),
         write_latency: None,
+        written_bytes: Bytes(0),
     };
     Resources {
         members: vec![load],

@@ -7,6 +7,8 @@ use crate::testing::{Shell, config, extent, leg, member, state};
 use crate::units::RequestId;
 use crate::volume::VolumeState;
 
+mod wear;
+
 fn shell() -> Shell {
     Shell::new(config(), state(), Vec::new())
 }
@@ -227,6 +229,7 @@ fn a_demotion_beside_a_promotion_may_use_half_of_a_slower_tiers_headroom() {
                     in_flight: 0.0,
                     read_latency: Some(crate::units::Micros(micros)),
                     write_latency: None,
+                    written_bytes: Bytes(0),
                 }],
                 ..Resources::default()
             }));
@@ -317,6 +320,7 @@ fn a_burst_on_members_that_are_given_too_much_slows_nothing_down() {
                 in_flight,
                 read_latency: None,
                 write_latency: None,
+                written_bytes: Bytes(0),
             }],
             foreground_p99: Some(crate::units::Micros(p99_micros)),
             ..Resources::default()
