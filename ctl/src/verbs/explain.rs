@@ -125,6 +125,9 @@ fn offers(offers: &[Offer], look: Look) -> String {
         Column::Left("TIER"),
         Column::Right("SAVES"),
         Column::Right("HAS TO EARN"),
+        Column::Right("OF IT WEAR"),
+        Column::Right("WEAR OF WRITES"),
+        Column::Right("A GIB WEARS"),
         Column::Right("DEVICE TIME"),
         Column::Right("OTHERS WOULD WAIT"),
     ];
@@ -133,6 +136,9 @@ fn offers(offers: &[Offer], look: Look) -> String {
             offer.to.name().to_owned(),
             seconds(offer.benefit_seconds),
             seconds(offer.cost_seconds),
+            seconds(offer.wear_seconds),
+            seconds(offer.writes_wear_seconds),
+            seconds(offer.wear_seconds_per_gib),
             seconds(offer.device_seconds),
             seconds(offer.waiting_seconds),
         ]

@@ -1,7 +1,7 @@
 //! `tierctl status`: how a volume is doing.
 
 use clap::Args;
-use tier_wire::{Expert, ProbeStatus, Status as Shown, VolumeName, route};
+use tier_wire::{Expert, MemberWear, ProbeStatus, Status as Shown, VolumeName, WearMoney, route};
 
 use crate::client::Client;
 use crate::failure::Failure;
@@ -42,7 +42,7 @@ fn status(status: &Shown, look: Look) -> String {
     text.push('\n');
     text += &tiers(status, look);
     text.push('\n');
-    text += &facts(&[
+    let mut rows = vec![
         ("Foreground", foreground(status)),
         ("Probe", probe(&status.probe)),
         ("Moves", moves(status)),
@@ -57,7 +57,10 @@ fn status(status: &Shown, look: Look) -> String {
                 status.replicas.live, status.replicas.wanted
             ),
         ),
-    ]);
+    ];
+    let names = std::iter::once("Wear").chain(std::iter::repeat(""));
+    rows.extend(names.zip(wear(status)));
+    text += &facts(&rows);
     text
 }
 
@@ -164,6 +167,31 @@ fn budget(status: &Shown) -> String {
         rate(budget.used_bytes_per_second),
         rate(budget.allowed_bytes_per_second),
     )
+}
+
+/// A line for each member of flash, and one for money.
+fn wear(status: &Shown) -> Vec<String> {
+    let member = |one: &MemberWear| {
+        format!(
+            "member {} ({}): {} of {} allowed by now, {} a year; {} a GiB",
+            one.member,
+            one.class,
+            size(one.written_bytes),
+            size(one.allowed_bytes),
+            size(one.year_bytes),
+            seconds(one.seconds_per_gib),
+        )
+    };
+    let money = |money: &WearMoney| {
+        let budget = money.allowed.zip(money.per_year);
+        let budget = budget.map_or_else(String::new, |(allowed, per_year)| {
+            format!(" of {allowed:.2} allowed by now, {per_year:.2} a year")
+        });
+        format!("money: {:.2} spent{budget}", money.spent)
+    };
+    let wear = &status.wear;
+    let members = wear.members.iter().map(member);
+    members.chain(wear.money.as_ref().map(money)).collect()
 }
 
 fn holds(status: &Shown) -> String {

@@ -32,7 +32,10 @@ pub struct Memory {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MemoryError {
     /// It was written by another version.
-    #[error("it is of version {0}, and this tierd knows version {VERSION}")]
+    #[error(
+        "it is of version {0}, and this tierd knows version {VERSION}; the year of the wear budget \
+             begins anew"
+    )]
     Version(u32),
     /// The volume has another number of regions now.
     #[error("it is of a volume of {0} regions")]
@@ -41,7 +44,7 @@ pub enum MemoryError {
     #[error("it was counted with another half-life (policy.half_life_seconds, intervals.scale)")]
     HalfLife,
     /// It is of a time that has not come yet.
-    #[error("it is of a time to come")]
+    #[error("it is of a time to come; the year of the wear budget begins anew")]
     Future,
 }
 

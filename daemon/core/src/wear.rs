@@ -197,7 +197,9 @@ impl Wear {
         if ahead_days.is_nan() {
             return DOUBLINGS_MAX.exp2();
         }
-        (ahead_days / DOUBLING_DAYS).clamp(0.0, DOUBLINGS_MAX).exp2()
+        (ahead_days / DOUBLING_DAYS)
+            .clamp(0.0, DOUBLINGS_MAX)
+            .exp2()
     }
 
     fn rule(&self, flash: &Flash) -> WearRule {

@@ -292,3 +292,5 @@ impl Field<'_> {
 mod tests;
 #[cfg(test)]
 mod turns;
+#[cfg(test)]
+mod wear;

@@ -293,6 +293,7 @@ fn a_reading_holds_what_the_files_say() {
         reads: 10,
         read_millis: 5,
         writes: 20,
+        sectors_written: 160,
         write_millis: 7,
         busy_millis: 30,
         weighted_millis: 12,

@@ -96,7 +96,11 @@ pub(crate) fn recall(folder: &Path) -> Option<Remembered> {
         }),
         Err(error) => {
             let path = path.display();
-            tracing::warn!(%error, "what was learned of the volume's use is lost: {path}");
+            tracing::warn!(
+                %error,
+                "what was learned of the volume's use is lost, and the year of its wear budget begins \
+                 anew: {path}"
+            );
             None
         }
     }

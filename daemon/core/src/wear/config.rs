@@ -9,6 +9,9 @@ use crate::policy::bounded;
 use crate::units::MemberIndex;
 use crate::volume::Class;
 
+/// A member that is smaller is taken to be a part of a drive of this size: none is sold that is much
+/// smaller, and what a partition is written is worn by the whole of it.
+const SMALLEST_DRIVE_BYTES: f64 = 1e11;
 /// Days of a year.
 pub(super) const YEAR_DAYS: f64 = 365.0;
 
@@ -17,7 +20,8 @@ pub(super) const YEAR_DAYS: f64 = 365.0;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WearConfig {
-    /// How many times over a member of class nvme may be written each day. The default is what
+    /// How many times over a member of class nvme may be written each day; one of less than 100 GB
+    /// is taken to be a part of a drive of that size. The default is what
     /// most drives for personal use are rated for (600 TB for one of 1 TB, over five years), the
     /// least that is sold; those for servers have 1, and for mixed use 3.
     pub nvme_drive_writes_per_day: f64,
@@ -105,10 +109,13 @@ impl WearConfig {
         };
         let known = self.by_index.get(&member).copied().unwrap_or_default();
         let writes_per_day = known.drive_writes_per_day.unwrap_or(writes_per_day);
+        let drive_bytes = bytes.max(SMALLEST_DRIVE_BYTES);
         let bytes_per_year = known
             .written_bytes_per_year
-            .unwrap_or(writes_per_day * bytes * YEAR_DAYS);
-        let money = known.money.unwrap_or(money_per_terabyte * bytes / 1e12);
+            .unwrap_or(writes_per_day * drive_bytes * YEAR_DAYS);
+        let money = known
+            .money
+            .unwrap_or(money_per_terabyte * drive_bytes / 1e12);
         let in_all = bytes_per_year * self.rated_years;
         Some(Rating {
             bytes_per_year,

@@ -8,16 +8,16 @@ const DAY: f64 = 86_400.0;
 const BASE: f64 = 0.05;
 const NVME: MemberIndex = MemberIndex(0);
 const SSD: MemberIndex = MemberIndex(1);
-/// Of 1,000 regions of 1 MiB.
-const CAPACITY: f64 = 1_048_576_000.0;
+/// Of 200,000 regions of 1 MiB.
+const CAPACITY: f64 = 209_715_200_000.0;
 /// Of a member of that size that may be written 0.3 times a day.
 const YEAR_BYTES: f64 = CAPACITY * 0.3 * 365.0;
 
 fn wear(config: &WearConfig) -> Wear {
     let members = [
-        member(0, Class::Nvme, 1_000),
-        member(1, Class::Ssd, 1_000),
-        member(2, Class::Hdd, 1_000),
+        member(0, Class::Nvme, 200_000),
+        member(1, Class::Ssd, 200_000),
+        member(2, Class::Hdd, 200_000),
     ];
     Wear::new((config, BASE), &members, RegionSize::MIN, Now(0))
 }
@@ -84,7 +84,10 @@ fn the_more_use_is_ahead_the_dearer_it_is_up_to_a_bound_and_time_makes_it_cheape
         last = now;
     }
     assert!((last - BASE * 20.0_f64.exp2()).abs() < 1e-6, "{last}");
-    assert!((price(&wear, SSD) - BASE).abs() < 1e-12, "it was not written");
+    assert!(
+        (price(&wear, SSD) - BASE).abs() < 1e-12,
+        "it was not written"
+    );
     for day in 11..=365 {
         write(&mut wear, NVME, 0.0, f64::from(day));
         assert!(price(&wear, NVME) <= last);
@@ -116,7 +119,10 @@ fn year_of_demand(config: &WearConfig, times: f64, spent: impl Fn(&Wear) -> (f64
         write(&mut wear, NVME, bytes, f64::from(hour) / 24.0);
     }
     let (used, budget) = spent(&wear);
-    assert!((used / budget - 1.0).abs() < 0.05, "{times}: {used} of {budget}");
+    assert!(
+        (used / budget - 1.0).abs() < 0.05,
+        "{times}: {used} of {budget}"
+    );
 }
 
 #[test]
@@ -167,7 +173,7 @@ fn a_rate_makes_a_price_of_what_a_byte_costs() {
 #[test]
 fn of_one_budget_of_money_what_costs_more_has_the_higher_price() {
     let config = WearConfig {
-        money_per_year: 0.01,
+        money_per_year: 2.0,
         ..priced()
     };
     let mut wear = wear(&config);
@@ -176,6 +182,15 @@ fn of_one_budget_of_money_what_costs_more_has_the_higher_price() {
     // What the SSD uses is gone for both.
     write(&mut wear, SSD, YEAR_BYTES, 1.0);
     assert!(price(&wear, NVME) > before * 10.0);
+}
+
+#[test]
+fn a_small_member_is_a_part_of_a_drive() {
+    let small = member(0, Class::Nvme, 10);
+    let config = WearConfig::default();
+    let wear = Wear::new((&config, BASE), &[small], RegionSize::MIN, Now(0));
+    let allowed = wear.status().members[0].bytes_per_year;
+    assert!((allowed / (1e11 * 0.3 * 365.0) - 1.0).abs() < 1e-9);
 }
 
 #[test]
@@ -190,10 +205,7 @@ fn a_member_that_is_named_has_its_own_rating() {
         members: [(uuid.to_owned(), of_it)].into(),
         ..WearConfig::default()
     };
-    let config = config.of_volume([
-        (NVME, uuid.to_lowercase()),
-        (SSD, "another".to_owned()),
-    ]);
+    let config = config.of_volume([(NVME, uuid.to_lowercase()), (SSD, "another".to_owned())]);
     let status = wear(&config).status();
     assert!((status.members[0].bytes_per_year - 1e12).abs() < 1.0);
     assert!((status.members[1].bytes_per_year - YEAR_BYTES).abs() < 1.0);
@@ -237,7 +249,10 @@ fn what_makes_no_sense_is_refused_by_name() {
         |wear| wear.nvme_drive_writes_per_day = 0.0,
         "policy.wear.nvme_drive_writes_per_day is 0, but must be a number above 0",
     );
-    refused(|wear| wear.rated_years = f64::NAN, "policy.wear.rated_years");
+    refused(
+        |wear| wear.rated_years = f64::NAN,
+        "policy.wear.rated_years",
+    );
     refused(
         |wear| wear.money_per_year = 5.0,
         "policy.wear.money_per_year is 5, but must be 0 where nothing has a price",

@@ -130,6 +130,9 @@ fn offer(offer: &Offer) -> wire::Offer {
         to: wire_class(offer.to),
         benefit_seconds: offer.benefit_seconds,
         cost_seconds: offer.cost_seconds,
+        wear_seconds: offer.wear_seconds,
+        writes_wear_seconds: offer.writes_wear_seconds,
+        wear_seconds_per_gib: offer.wear_seconds_per_gib,
         device_seconds: offer.device_seconds,
         waiting_seconds: offer.waiting_seconds,
     }

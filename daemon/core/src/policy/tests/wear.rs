@@ -88,7 +88,10 @@ fn wear_never_keeps_anything_from_leaving_a_tier() {
     let target_of_demotion = |shell: &mut Shell| {
         shell.step(hot(30, 4_000, 0));
         let moves: Vec<_> = shell.engine.moves().collect();
-        assert!(matches!(moves[0].reason, Reason::Demotion { .. }), "{moves:?}");
+        assert!(
+            matches!(moves[0].reason, Reason::Demotion { .. }),
+            "{moves:?}"
+        );
         moves[0].to
     };
     assert_eq!(target_of_demotion(&mut three_tiers(60)), Class::Ssd);
@@ -130,7 +133,10 @@ fn what_writes_much_for_little_waiting_stays_off_the_flash_and_a_log_does_not() 
     };
     assert!(is_moved(0.05, 16, 65_536) && is_moved(0.05, 2_000, 4_096));
     assert!(!is_moved(100.0, 16, 65_536), "the copy alone costs 0.1 s");
-    assert!(!is_moved(200.0, 2_000, 65_536), "however often it is written");
+    assert!(
+        !is_moved(200.0, 2_000, 65_536),
+        "however often it is written"
+    );
     assert!(is_moved(200.0, 2_000, 4_096));
     assert!(!is_moved(4_000.0, 2_000, 4_096));
     // What is read wears nothing but by its copy.
@@ -149,19 +155,31 @@ fn what_wears_a_tier_for_nothing_leaves_it_when_wear_becomes_dear() {
     writes(&mut shell, 3, 500, 65_536);
     shell.sample(9, 500, 0);
     shell.wait(100.0);
-    assert_eq!((shell.class_of(3), shell.class_of(9)), (Class::Nvme, Class::Nvme));
+    assert_eq!(
+        (shell.class_of(3), shell.class_of(9)),
+        (Class::Nvme, Class::Nvme)
+    );
     let balance = shell.engine.status().insurance_seconds;
     writes(&mut shell, 3, 1, 65_536);
-    assert!(shell.engine.status().insurance_seconds > balance, "it saves yet");
+    assert!(
+        shell.engine.status().insurance_seconds > balance,
+        "it saves yet"
+    );
     shell.step(written(0, TOO_MUCH));
     writes(&mut shell, 3, 1, 65_536);
-    assert!(shell.engine.status().insurance_seconds < balance, "it costs now");
+    assert!(
+        shell.engine.status().insurance_seconds < balance,
+        "it costs now"
+    );
     shell.wait(100.0);
     let leaving = shell.engine.moves().next().unwrap();
     assert_eq!((leaving.first, leaving.to), (VolumeRegion(3), Class::Hdd));
     assert!(matches!(leaving.reason, Reason::Worn { seconds_per_gib } if seconds_per_gib > 1e4));
     shell.settle();
-    assert_eq!((shell.class_of(3), shell.class_of(9)), (Class::Hdd, Class::Nvme));
+    assert_eq!(
+        (shell.class_of(3), shell.class_of(9)),
+        (Class::Hdd, Class::Nvme)
+    );
 }
 
 #[test]
