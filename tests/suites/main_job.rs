@@ -265,7 +265,7 @@ fn each_move_has_a_reason(moves: &[Move]) {
                 promoted += u32::from(one.to.class == Class::Nvme) * one.count;
             }
             Cause::Demotion { .. } | Cause::Worn { .. } => {
-                assert!(one.to.class > one.from.class, "{one:?}")
+                assert!(one.to.class > one.from.class, "{one:?}");
             }
             Cause::ByHand | Cause::Adopted => panic!("nobody asked for {one:?}"),
         }

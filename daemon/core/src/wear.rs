@@ -28,7 +28,7 @@ const DOUBLINGS_MAX: f64 = 20.0;
 /// Budget of so many days may be used at once when a year begins, and less as it passes: a new
 /// volume fills its fast tier, and by the end of the year there is no more than the year's.
 const HEAD_START_DAYS: f64 = 30.0;
-const GIB: f64 = (1_u64 << 30) as f64;
+const GIB: f64 = 1_073_741_824.0;
 
 /// A member of flash.
 #[derive(Clone, Copy, Debug)]

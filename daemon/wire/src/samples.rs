@@ -9,13 +9,15 @@
     reason = "the texts are constants"
 )]
 
+mod wear;
+
 use crate::{
     Budget, Came, Cause, Class, ClassShare, Expert, ExpertView, Explanation, Foreground, Health,
     HeatBucket, HeatMap, HoldStatistics, InsuranceAccount, Member, MemberList, MemberLoad,
-    MemberState, MemberWear, Model, ModelList, Move, MoveAccepted, MoveCounts, MoveList, Network,
-    Offer, PauseState, Place, Plan, PlannedMove, ProbeStatus, Profile, Reason, Replicas, Stage,
-    Status, TierStatus, Training, TrainingEnd, Verdict, Volume, VolumeChange, VolumeList,
-    VolumeName, VolumeRunState, Wear, WearMoney, WearRule,
+    MemberState, Model, ModelList, Move, MoveAccepted, MoveCounts, MoveList, Network, Offer,
+    PauseState, Place, Plan, PlannedMove, ProbeStatus, Profile, Reason, Replicas, Stage, Status,
+    TierStatus, Training, TrainingEnd, Verdict, Volume, VolumeChange, VolumeList, VolumeName,
+    VolumeRunState,
 };
 
 const MIB: u64 = 1 << 20;
@@ -175,7 +177,7 @@ pub fn status() -> Status {
             allowed_bytes_per_second: 120 * MIB,
             used_bytes_per_second: 80 * MIB,
         },
-        wear: wear(),
+        wear: wear::wear(),
         holds: HoldStatistics {
             count: 36,
             moves: 54,
@@ -186,30 +188,6 @@ pub fn status() -> Status {
         },
         replicas: Replicas { live: 2, wanted: 2 },
         problems: Vec::new(),
-    }
-}
-
-fn wear() -> Wear {
-    let member = |member, class, written_bytes, seconds_per_gib| MemberWear {
-        member,
-        class,
-        written_bytes,
-        allowed_bytes: 400 * GIB,
-        year_bytes: 1_095 * GIB,
-        seconds_per_gib,
-        rule: WearRule::Budget,
-    };
-    Wear {
-        year_seconds: 8_640_000.0,
-        members: vec![
-            member(0, Class::Nvme, 402 * GIB, 0.1),
-            member(1, Class::Ssd, 60 * GIB, 0.05),
-        ],
-        money: Some(WearMoney {
-            spent: 12.5,
-            allowed: Some(13.0),
-            per_year: Some(40.0),
-        }),
     }
 }
 

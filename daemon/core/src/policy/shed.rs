@@ -85,3 +85,6 @@ impl Policy {
         self.propose(&run, &members, &reason, None, migrate, now);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,13 +7,11 @@ use crate::testing::{Shell, config, extent, leg, member, state};
 use crate::units::RequestId;
 use crate::volume::VolumeState;
 
-mod wear;
-
-fn shell() -> Shell {
+pub(super) fn shell() -> Shell {
     Shell::new(config(), state(), Vec::new())
 }
 
-fn hot(region: u32, touches: u32, sequential: u32) -> Event {
+pub(super) fn hot(region: u32, touches: u32, sequential: u32) -> Event {
     let region = VolumeRegion(region);
     Event::Hot(HotRegion {
         region,
@@ -23,7 +21,7 @@ fn hot(region: u32, touches: u32, sequential: u32) -> Event {
     })
 }
 
-fn adds(commands: &[Command]) -> Vec<(u32, u32)> {
+pub(super) fn adds(commands: &[Command]) -> Vec<(u32, u32)> {
     let adds = commands.iter().filter_map(|command| match command {
         Command::AddLegs(adds) => Some(adds.iter().map(|add| (add.first.0, add.count))),
         _ => None,

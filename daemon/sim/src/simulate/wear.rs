@@ -10,7 +10,7 @@ use crate::outcome::Outcome;
 use crate::trace::{Op, Request};
 
 const MIB: u64 = 1 << 20;
-const DAYS: f64 = 2.5;
+const MINUTES: u32 = 3_600;
 const LOG_REGIONS: u64 = 8;
 /// What the flash may be written in a day, on average of a year.
 const DAY_BYTES: f64 = 10.0 * 1_048_576.0;
@@ -29,7 +29,7 @@ fn write(at_seconds: f64, offset: u64, length: u64) -> Request {
 /// A page of a log each minute, and all of a fresh region each ten minutes, in 16 parts: at a stretch
 /// and in the order in which they lie, or in another one and with the log between.
 fn trace(is_in_order: bool) -> Trace {
-    let minutes = 0..(DAYS * 1_440.0) as u32;
+    let minutes = 0..MINUTES;
     let log = minutes.clone().map(|minute| {
         let page = u64::from(minute) * 7_919;
         let offset = page % LOG_REGIONS * MIB + page / LOG_REGIONS % 256 * 4_096;
@@ -98,7 +98,7 @@ fn what_is_written_once_leaves_the_budget_of_wear_to_the_log() {
     let fast = bounded.second_half.fast_requests;
     assert!((fast - LOG_SHARE).abs() < 0.05, "{fast}");
     let written = bounded.whole.fast_written_bytes;
-    let budget = (30.0 + DAYS) * DAY_BYTES;
+    let budget = (30.0 + f64::from(MINUTES) / 1_440.0) * DAY_BYTES;
     #[allow(clippy::cast_precision_loss, reason = "some hundred megabytes")]
     let used = written as f64 / budget;
     assert!((0.7..1.3).contains(&used), "{used} of the budget");

@@ -1,8 +1,12 @@
 //! What wear keeps off flash, and what it does not.
 
-use super::*;
-use crate::event::{MemberLoad, RegionCount};
-use crate::units::{MemberIndex, Micros};
+use crate::command::{Command, Reason, Reply};
+use crate::event::{Event, MemberLoad, RegionCount, Resources, Samples, Target};
+use crate::policy::PolicyConfig;
+use crate::policy::tests::{adds, hot, shell};
+use crate::testing::{Shell, config, extent, leg, member, state};
+use crate::units::{Bytes, MemberIndex, Micros, VolumeRegion};
+use crate::volume::{Class, VolumeState};
 use crate::wear::WearConfig;
 
 /// So many bytes were written to a member.
