@@ -100,11 +100,16 @@ impl Config {
         self.daemon.check()?;
         self.probe.check()?;
         self.intervals.check()?;
-        self.policy.check().map_err(
-            |policy::ConfigError::OutOfBounds { key, value, bounds }| {
+        self.policy.check().map_err(|wrong| match wrong {
+            policy::ConfigError::OutOfBounds { key, value, bounds } => {
                 OutOfRange::new(format!("policy.{key}"), value.to_string(), bounds)
-            },
-        )?;
+            }
+            policy::ConfigError::NoUuid(name) => {
+                let key = format!("policy.wear.members.{name}");
+                let bounds = "the UUID of a member, as `tierctl member list --json` shows it";
+                OutOfRange::new(key, format!("said of {name:?}"), bounds)
+            }
+        })?;
         self.forecast.check()?;
         self.record.check()
     }

@@ -18,6 +18,7 @@ use tier_core::event::{Resources, Samples};
 use tier_core::forecast::{ClassCounts, ForecastClass};
 use tier_core::units::{Bytes, Generation, Micros};
 use tier_core::volume::Class;
+use tier_core::wear::MemberWearStatus;
 
 use crate::backend::Hold;
 
@@ -69,12 +70,15 @@ const REPLICAS: &str = "tierd_live_replicas";
 const FREE: &str = "tierd_tier_free_bytes";
 const SIZE: &str = "tierd_tier_size_bytes";
 const FORECAST: &str = "tierd_tier_forecast_regions";
+const WRITTEN: &str = "tierd_wear_written_bytes";
+const ALLOWED: &str = "tierd_wear_allowed_bytes";
+const WEAR_PRICE: &str = "tierd_wear_price_per_gib_seconds";
 const DROPPED_LINES: &str = "tierd_dropped_log_lines_total";
 
 use Kind::{Counter, Gauge, Histogram};
 
 /// Everything that is measured.
-const METRICS: [Metric; 30] = [
+const METRICS: [Metric; 33] = [
     Metric(
         BIOS,
         Counter,
@@ -238,6 +242,24 @@ const METRICS: [Metric; 30] = [
         Gauge,
         Unit::Count,
         "Regions of a tier by what their expected use would be worth: hot, warm or cold",
+    ),
+    Metric(
+        WRITTEN,
+        Gauge,
+        Unit::Bytes,
+        "Bytes written to a member of flash in this year of its budget",
+    ),
+    Metric(
+        ALLOWED,
+        Gauge,
+        Unit::Bytes,
+        "Bytes that may have been written to it by now",
+    ),
+    Metric(
+        WEAR_PRICE,
+        Gauge,
+        Unit::Seconds,
+        "What writing a GiB to it costs, in foreground seconds",
     ),
     Metric(
         DROPPED_LINES,
@@ -428,6 +450,14 @@ impl VolumeMetrics {
     pub fn metadata(&self, generation: Generation, live_replicas: usize) {
         gauge!(GENERATION, self.label()).set(real(generation.0));
         gauge!(REPLICAS, self.label()).set(real(live_replicas as u64));
+    }
+
+    /// How much of a member's endurance is used.
+    pub fn wear(&self, wear: &MemberWearStatus) {
+        let labels = self.labels([("member", wear.member.to_string())]);
+        gauge!(WRITTEN, labels.clone()).set(wear.written_bytes);
+        gauge!(ALLOWED, labels.clone()).set(wear.allowed_bytes);
+        gauge!(WEAR_PRICE, labels).set(wear.seconds_per_gib);
     }
 
     /// How full a tier is.

@@ -264,7 +264,9 @@ fn each_move_has_a_reason(moves: &[Move]) {
                 assert!(touches >= 2 && benefit_seconds > cost_seconds, "{one:?}");
                 promoted += u32::from(one.to.class == Class::Nvme) * one.count;
             }
-            Cause::Demotion { .. } => assert!(one.to.class > one.from.class, "{one:?}"),
+            Cause::Demotion { .. } | Cause::Worn { .. } => {
+                assert!(one.to.class > one.from.class, "{one:?}");
+            }
             Cause::ByHand | Cause::Adopted => panic!("nobody asked for {one:?}"),
         }
     }

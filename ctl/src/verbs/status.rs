@@ -2,7 +2,8 @@
 
 use clap::Args;
 use tier_wire::{
-    Expert, ForecastCounts, ProbeStatus, Status as Shown, TierStatus, VolumeName, route,
+    Expert, ForecastCounts, MemberWear, ProbeStatus, Status as Shown, TierStatus, VolumeName,
+    WearMoney, route,
 };
 
 use crate::client::Client;
@@ -46,7 +47,7 @@ fn status(status: &Shown, look: Look) -> String {
     text += "\nRegions by what their expected use would be worth:\n";
     text += &regions(status, look);
     text.push('\n');
-    text += &facts(&[
+    let mut rows = vec![
         ("Foreground", foreground(status)),
         ("Probe", probe(&status.probe)),
         ("Moves", moves(status)),
@@ -61,7 +62,10 @@ fn status(status: &Shown, look: Look) -> String {
                 status.replicas.live, status.replicas.wanted
             ),
         ),
-    ]);
+    ];
+    let names = std::iter::once("Wear").chain(std::iter::repeat(""));
+    rows.extend(names.zip(wear(status)));
+    text += &facts(&rows);
     text
 }
 
@@ -183,6 +187,31 @@ fn budget(status: &Shown) -> String {
         rate(budget.used_bytes_per_second),
         rate(budget.allowed_bytes_per_second),
     )
+}
+
+/// A line for each member of flash, and one for money.
+fn wear(status: &Shown) -> Vec<String> {
+    let member = |one: &MemberWear| {
+        format!(
+            "member {} ({}): {} of {} allowed by now, {} a year; {} a GiB",
+            one.member,
+            one.class,
+            size(one.written_bytes),
+            size(one.allowed_bytes),
+            size(one.year_bytes),
+            seconds(one.seconds_per_gib),
+        )
+    };
+    let money = |money: &WearMoney| {
+        let budget = money.allowed.zip(money.per_year);
+        let budget = budget.map_or_else(String::new, |(allowed, per_year)| {
+            format!(" of {allowed:.2} allowed by now, {per_year:.2} a year")
+        });
+        format!("money: {:.2} spent{budget}", money.spent)
+    };
+    let wear = &status.wear;
+    let members = wear.members.iter().map(member);
+    members.chain(wear.money.as_ref().map(money)).collect()
 }
 
 fn holds(status: &Shown) -> String {

@@ -119,6 +119,7 @@ fn resources() -> Event {
         in_flight,
         read_latency: Some(Micros(20_000)),
         write_latency: None,
+        written_bytes: Bytes(0),
     };
     Event::Resources(Resources {
         members: vec![load(0, 0.1), load(1, 2.0)],

@@ -170,6 +170,11 @@ pub enum Reason {
         /// The move that needs the room, if one does.
         room_for: Option<MoveId>,
     },
+    /// What is written to it wears the flash that it was on more than it was worth to have it there.
+    Worn {
+        /// What writing there cost, in foreground seconds per GiB.
+        seconds_per_gib: f64,
+    },
     /// It was found in the kernel's tables at start.
     Adopted,
 }

@@ -111,7 +111,7 @@ impl Engine {
             Event::Started { state, adopted } if !self.started => {
                 self.started = true;
                 migrate.start(state, &adopted, now);
-                self.policy.start(migrate);
+                self.policy.start(migrate, now);
             }
             Event::Started { .. } => {
                 migrate

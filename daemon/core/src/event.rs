@@ -342,4 +342,7 @@ pub struct MemberLoad {
     pub read_latency: Option<Micros>,
     /// Mean latency of its writes, queueing included, if it served any.
     pub write_latency: Option<Micros>,
+    /// Bytes written to it by anybody, moves included.
+    #[serde(default)]
+    pub written_bytes: Bytes,
 }

@@ -7,6 +7,7 @@
 //! say anything about data: the counts are hints (rule 8).
 
 mod decay;
+mod lengths;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,7 @@ use crate::event::RegionCount;
 use crate::units::{Now, VolumeRegion};
 use crate::volume::{Class, Profile};
 use decay::Decay;
+use lengths::Length;
 
 /// Time steps per half-life.
 const GRAINS: u64 = 16_384;
@@ -47,9 +49,13 @@ struct Region {
     class: u8,
     /// Where a promotion brought it from: index into [`Class::ALL`]; [`NOT_PROMOTED`] otherwise.
     origin: u8,
+    /// Bytes that come with a touch that writes.
+    length: Length,
 }
 
 const NOT_PROMOTED: u8 = u8::MAX;
+/// Bytes that a write is taken to have before anything was written: a page.
+const BYTES_PER_WRITE: f64 = 4_096.0;
 
 /// A region that was touched, as it is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,6 +101,9 @@ impl Touches {
 pub(crate) struct View {
     /// Of the lasting span.
     pub(crate) touches: Touches,
+    /// Bytes that come with a touch that writes, by what was written so far; by what was written
+    /// to all regions where nothing was written to this one.
+    pub(crate) bytes_per_write: f64,
     /// Of each span.
     pub(crate) spans: [f64; SPANS],
     /// Touches so far, undecayed.
@@ -125,6 +134,8 @@ pub(crate) struct Heat {
     decays: [Decay; SPANS],
     /// Bytes whose transfer takes the slowest tier as long as an access.
     bytes_per_touch: f64,
+    /// Bytes that come with a touch that writes, on any region.
+    length: Length,
 }
 
 fn class_index(class: Class) -> u8 {
@@ -150,6 +161,7 @@ impl Heat {
             grain_nanos: (half_life_nanos / GRAINS).max(1),
             decays: SPANS_TENTHS.map(|tenths| Decay::new(half_life_nanos / 10 * tenths)),
             bytes_per_touch: f64::INFINITY,
+            length: Length::default(),
         }
     }
 
@@ -161,6 +173,7 @@ impl Heat {
         };
         self.regions = vec![fresh; regions as usize];
         self.known_regions = 0;
+        self.length = Length::default();
         let bytes = slowest.map(|profile| profile.read_seconds * profile.bytes_per_second);
         self.bytes_per_touch = bytes.filter(|bytes| *bytes > 0.0).unwrap_or(f64::INFINITY);
     }
@@ -274,6 +287,10 @@ impl Heat {
         for (touches, left) in region.touches.iter_mut().zip(left) {
             *touches = *touches * left + sum;
         }
+        let (before, newest) = (f64::from(region.writes * left[LASTING]), touches.writes);
+        let written = bytes(counted.written_bytes);
+        region.length = region.length.with(before, newest, written);
+        self.length = self.length.with(f64::INFINITY, newest, written);
         region.writes = region.writes * left[LASTING] + writes;
         region.total += sum;
         Some(Counted {
@@ -301,12 +318,18 @@ impl Heat {
                 reads: (span(LASTING) - writes).max(0.0),
                 writes,
             },
+            bytes_per_write: self.bytes_per_write(known),
             spans: std::array::from_fn(span),
             total: f64::from(known.total),
             age_seconds: (known.born > 0).then(|| seconds_since(known.born)),
             class: class_at(known.class),
             resident_seconds: (known.arrived > 0).then(|| seconds_since(known.arrived)),
         })
+    }
+
+    fn bytes_per_write(&self, known: &Region) -> f64 {
+        let length = known.length.bytes().or(self.length.bytes());
+        length.unwrap_or(BYTES_PER_WRITE)
     }
 
     /// Regions of a class with their views, in order.

@@ -22,6 +22,7 @@ pub mod memory;
 // What it is worth, and what it may cost.
 mod plan;
 mod budget;
+pub mod wear;
 
 // How it is done, and who lives where.
 pub mod alloc;

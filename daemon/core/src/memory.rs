@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::forecast::ForecastMemory;
 use crate::heat::KnownRegion;
 use crate::units::Now;
+use crate::wear::WearMemory;
 
 /// Version of its layout. What is of another one is of no use.
 const VERSION: u32 = 2;
@@ -31,13 +32,17 @@ pub struct Memory {
     pub(crate) half_life_nanos: u64,
     pub(crate) heat: Vec<KnownRegion>,
     pub(crate) forecasts: ForecastMemory,
+    pub(crate) wear: WearMemory,
 }
 
 /// Why a memory is of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MemoryError {
     /// It was written by another version.
-    #[error("it is of version {0}, and this tierd knows version {VERSION}")]
+    #[error(
+        "it is of version {0}, and this tierd knows version {VERSION}; the year of the wear budget \
+             begins anew"
+    )]
     Version(u32),
     /// The volume has another number of regions now.
     #[error("it is of a volume of {0} regions")]
@@ -46,7 +51,7 @@ pub enum MemoryError {
     #[error("it was counted with another half-life (policy.half_life_seconds, intervals.scale)")]
     HalfLife,
     /// It is of a time that has not come yet.
-    #[error("it is of a time to come")]
+    #[error("it is of a time to come; the year of the wear budget begins anew")]
     Future,
 }
 
@@ -54,8 +59,7 @@ impl Memory {
     pub(crate) fn new(
         now: Now,
         (regions, half_life_nanos): (u32, u64),
-        heat: Vec<KnownRegion>,
-        forecasts: ForecastMemory,
+        (heat, forecasts, wear): (Vec<KnownRegion>, ForecastMemory, WearMemory),
     ) -> Self {
         Self {
             version: VERSION,
@@ -64,6 +68,7 @@ impl Memory {
             half_life_nanos,
             heat,
             forecasts,
+            wear,
         }
     }
 
@@ -78,23 +83,27 @@ impl Memory {
         (is_useful && has_time).then_some(Now(now))
     }
 
-    /// Whether it can be used by an engine over so many regions.
-    pub(crate) fn check(
-        &self,
-        now: Now,
-        (regions, half_life_nanos): (u32, u64),
-    ) -> Result<(), MemoryError> {
+    /// Whether anything of it can be used at this time.
+    pub(crate) fn check_time(&self, now: Now) -> Result<(), MemoryError> {
         if self.version != VERSION {
             return Err(MemoryError::Version(self.version));
         }
+        if self.now > now {
+            return Err(MemoryError::Future);
+        }
+        Ok(())
+    }
+
+    /// Whether what was counted of regions fits an engine over so many.
+    pub(crate) fn check_basis(
+        &self,
+        (regions, half_life_nanos): (u32, u64),
+    ) -> Result<(), MemoryError> {
         if self.regions != regions {
             return Err(MemoryError::Regions(self.regions));
         }
         if self.half_life_nanos != half_life_nanos {
             return Err(MemoryError::HalfLife);
-        }
-        if self.now > now {
-            return Err(MemoryError::Future);
         }
         Ok(())
     }

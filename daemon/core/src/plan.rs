@@ -13,9 +13,12 @@ use crate::policy::PolicyConfig;
 use crate::resource::Loads;
 use crate::units::{MemberIndex, Now, VolumeRegion};
 use crate::volume::{Class, Extent, Leg};
+use crate::wear::Wear;
 
 /// A move costs nothing if its members are idle but for this share of the copy's device time.
 const FREE_SHARE: f64 = 0.02;
+/// Members of a tier on which wear costs so many times more than on the cheapest are passed over.
+const DEARER_MAX: f64 = 2.0;
 /// Coldest regions of a tier that are kept in mind.
 const VICTIMS_MAX: usize = 1_024;
 
@@ -26,6 +29,7 @@ pub(crate) struct Known<'a> {
     pub(crate) heat: &'a Heat,
     pub(crate) forecasts: &'a Forecasts,
     pub(crate) loads: &'a Loads,
+    pub(crate) wear: &'a Wear,
     pub(crate) migrate: &'a Migrate,
     pub(crate) now: Now,
 }
@@ -37,7 +41,9 @@ pub(crate) struct Price {
     pub(crate) device_seconds: f64,
     /// What it has to earn, in foreground seconds.
     pub(crate) seconds: f64,
-    /// Of these, what requests wait for it.
+    /// Of the latter, for wear.
+    pub(crate) wear_seconds: f64,
+    /// What requests wait for it.
     pub(crate) waiting_seconds: f64,
 }
 
@@ -48,6 +54,7 @@ impl Price {
         Self {
             device_seconds: self.device_seconds * regions,
             seconds: self.seconds * regions,
+            wear_seconds: self.wear_seconds * regions,
             waiting_seconds: self.waiting_seconds * regions,
         }
     }
@@ -75,7 +82,10 @@ pub(crate) struct Candidate {
     pub(crate) expected: Expected,
     /// What each of them is expected to take less there.
     pub(crate) gain_seconds: f64,
+    /// What these are worth there, less the wear of those that write.
     pub(crate) benefit_seconds: f64,
+    /// That wear.
+    pub(crate) writes_wear_seconds: f64,
     /// What it is worth in all to have it there until each horizon.
     pub(crate) worth_seconds: [f64; HORIZONS],
     pub(crate) price: Price,
@@ -110,6 +120,8 @@ impl Candidate {
 pub(crate) struct Victim {
     pub(crate) region: VolumeRegion,
     pub(crate) expected: Expected,
+    /// Bytes that one of its touches writes, on average.
+    pub(crate) bytes_per_touch: f64,
 }
 
 impl Known<'_> {
@@ -152,14 +164,53 @@ impl Known<'_> {
         spaces.map(crate::alloc::Space::member).collect()
     }
 
+    /// Those members of a tier to which something may be brought: with room, and on which wear is
+    /// about as cheap as it can be had there.
+    pub(crate) fn targets(&self, class: Class) -> Vec<MemberIndex> {
+        let spaces = || self.migrate.alloc.tier(class);
+        let with_room: Vec<MemberIndex> = spaces()
+            .filter(|space| space.free() > 0)
+            .map(crate::alloc::Space::member)
+            .collect();
+        let cost = |member: &MemberIndex| self.wear.seconds_per_byte(*member);
+        let least = with_room.iter().map(cost).fold(f64::INFINITY, f64::min);
+        let targets = with_room.into_iter();
+        let targets: Vec<MemberIndex> = targets
+            .filter(|member| cost(member) <= least * DEARER_MAX)
+            .collect();
+        if targets.is_empty() {
+            return self.members(class);
+        }
+        targets
+    }
+
+    /// What writing a byte costs on a tier, in foreground seconds.
+    fn wear_of(&self, targets: &[MemberIndex]) -> f64 {
+        let costs = targets.iter().map(|one| self.wear.seconds_per_byte(*one));
+        costs.fold(0.0, f64::max)
+    }
+
+    /// The price of what makes room: of wear, no more than while no budget is ahead, so that a
+    /// budget that is used up never keeps anything from leaving.
+    pub(crate) fn price_to_leave(&self, source: Leg, to: Class) -> Price {
+        let price = self.price(source, to);
+        let most = self.region_bytes() * self.wear.base_seconds_per_byte();
+        let wear_seconds = price.wear_seconds.min(most);
+        Price {
+            seconds: price.seconds - price.wear_seconds + wear_seconds,
+            wear_seconds,
+            ..price
+        }
+    }
+
     /// The price of copying one region from where it is to a tier.
     pub(crate) fn price(&self, source: Leg, to: Class) -> Price {
         let bytes = self.region_bytes();
         let mut price = Price::default();
-        let cheapest = self
-            .members(to)
-            .into_iter()
-            .map(|member| self.loads.copy(member, bytes))
+        let targets = self.targets(to);
+        let cheapest = targets
+            .iter()
+            .map(|member| self.loads.copy(*member, bytes))
             .min_by(|one, other| one.1.total_cmp(&other.1));
         for (device, seconds) in [self.loads.copy(source.member, bytes)]
             .into_iter()
@@ -169,10 +220,8 @@ impl Known<'_> {
             price.seconds += device * self.config.device_price;
             price.waiting_seconds += seconds;
         }
-        if to != Class::Hdd {
-            let gib = bytes / f64::from(1 << 30);
-            price.seconds += gib * self.config.wear_seconds_per_gib;
-        }
+        price.wear_seconds = bytes * self.wear_of(&targets);
+        price.seconds += price.wear_seconds;
         price
     }
 
@@ -210,8 +259,16 @@ impl Known<'_> {
         let use_of_it = (expected, view.touches.plus(running));
         let offers = self.offers((region, &view), source, use_of_it);
         offers
+            .into_iter()
             .filter(|one| one.benefit_seconds > one.price.seconds * surplus)
             .max_by(|one, other| one.net_seconds().total_cmp(&other.net_seconds()))
+    }
+
+    /// What the touches of one region cost in wear on a tier more than where it is, on average of
+    /// one of them.
+    fn wear_of_touch(&self, bytes: f64, source: Leg, to: Class) -> f64 {
+        let there = self.wear_of(&self.targets(to));
+        bytes * (there - self.wear.seconds_per_byte(source.member))
     }
 
     /// What it would be worth to have a region on each of the tiers that are faster than its own.
@@ -220,12 +277,13 @@ impl Known<'_> {
         (region, view): (VolumeRegion, &View),
         source: Leg,
         (expected, touches): (Expected, Touches),
-    ) -> impl Iterator<Item = Candidate> {
+    ) -> Vec<Candidate> {
         let (from, one) = (view.class, touches.of_one());
         let classes = self.loads.classes().into_iter();
-        let faster = classes.filter(move |class| *class < from);
-        faster.map(move |to| {
-            let gain = self.loads.benefit(one, from, to);
+        let faster = classes.filter(|class| *class < from);
+        let offer = |to| {
+            let wear = self.wear_of_touch(one.writes * view.bytes_per_write, source, to);
+            let gain = self.loads.benefit(one, from, to) - wear;
             let price = self.price(source, to);
             let worth = |horizon| gain * expected.at(horizon) - price.seconds * copies(horizon);
             Candidate {
@@ -237,10 +295,12 @@ impl Known<'_> {
                 expected,
                 gain_seconds: gain,
                 benefit_seconds: gain * expected.in_all(),
+                writes_wear_seconds: wear * expected.in_all(),
                 worth_seconds: std::array::from_fn(worth),
                 price,
             }
-        })
+        };
+        faster.map(offer).collect()
     }
 
     pub(crate) fn expected(&self, region: VolumeRegion, view: &View, running: f64) -> Expected {
@@ -267,7 +327,11 @@ impl Known<'_> {
         for (region, view) in regions.filter(|(_, view)| self.is_settled(*view)) {
             let expected = self.expected(region, &view, 0.0);
             for (horizon, list) in lists.iter_mut().enumerate() {
-                list.push(Victim { region, expected });
+                list.push(Victim {
+                    region,
+                    expected,
+                    bytes_per_touch: view.touches.of_one().writes * view.bytes_per_write,
+                });
                 if list.len() >= 2 * VICTIMS_MAX {
                     keep_least(list, horizon);
                 }
@@ -282,19 +346,29 @@ impl Known<'_> {
 
     /// Where what leaves a tier goes: the next slower one that keeps half of its headroom. What
     /// leaves to make room comes back from there, so that all of it would be too strict where
-    /// every tier is full.
+    /// every tier is full. One on which wear costs more than the time of the copy is passed over
+    /// where another has room.
     pub(crate) fn demotes_to(&self, class: Class) -> Option<(Class, u32)> {
         let slower = self
             .loads
             .classes()
             .into_iter()
             .filter(|slower| *slower > class);
-        slower
+        let with_room: Vec<(Class, u32)> = slower
             .map(|to| {
                 let kept = self.headroom(to).div_ceil(2);
                 (to, self.migrate.alloc.free_in(to).saturating_sub(kept))
             })
-            .find(|&(_, room)| room > 0)
+            .filter(|&(_, room)| room > 0)
+            .collect();
+        let is_dear = |to: Class| {
+            let bytes = self.region_bytes();
+            let targets = self.targets(to);
+            let copies = targets.iter().map(|one| self.loads.copy(*one, bytes).0);
+            bytes * self.wear_of(&targets) > copies.fold(0.0, f64::max) * self.config.device_price
+        };
+        let cheap = with_room.iter().find(|(to, _)| !is_dear(*to));
+        cheap.or(with_room.first()).copied()
     }
 
     /// Regions that are leaving a tier: their room comes free without more being done.

@@ -8,7 +8,9 @@
 
 mod config;
 mod dispatch;
+mod shed;
 
+pub(crate) use config::bounded;
 pub use config::{ConfigError, PolicyConfig};
 
 use crate::budget::{Account, Blame, Pace};
@@ -20,8 +22,9 @@ use crate::memory::{Memory, MemoryError};
 use crate::migrate::{Ended, Migrate};
 use crate::plan::{Candidate, Known, Victim};
 use crate::resource::Loads;
-use crate::units::{MoveId, Now, VolumeRegion, nanos};
+use crate::units::{Bytes, MoveId, Now, VolumeRegion, nanos};
 use crate::volume::{Class, Member};
+use crate::wear::Wear;
 
 /// Most touches that are asked for before a region is reported.
 const HOT_THRESHOLD_MAX: u32 = 1 << 16;
@@ -61,6 +64,7 @@ pub(crate) struct Policy {
     pub(crate) loads: Loads,
     pub(crate) pace: Pace,
     pub(crate) account: Account,
+    pub(crate) wear: Wear,
     /// By region; at most `pending_max`.
     pub(crate) wants: Vec<Want>,
     /// Time in which promotions lately came to their end.
@@ -93,6 +97,7 @@ impl Policy {
                 config.insurance_share,
                 config.insurance_max_seconds,
             ),
+            wear: Wear::default(),
             wants: Vec::new(),
             copy_seconds: 0.0,
             victims: Vec::new(),
@@ -112,14 +117,21 @@ impl Policy {
             heat: &self.heat,
             forecasts: &self.forecasts,
             loads: &self.loads,
+            wear: &self.wear,
             migrate,
             now,
         }
     }
 
     /// Takes in where everything is.
-    pub(crate) fn start(&mut self, migrate: &Migrate) {
+    pub(crate) fn start(&mut self, migrate: &Migrate, now: Now) {
         self.loads = Loads::new(&migrate.members);
+        self.wear = Wear::new(
+            (&self.config.wear, self.config.wear_seconds_per_gib),
+            &migrate.members,
+            migrate.region_size,
+            now,
+        );
         let slowest = self.loads.classes().last().copied();
         let is_slowest = |member: &&Member| Some(member.class) == slowest;
         let slowest = migrate.members.iter().find(is_slowest);
@@ -135,12 +147,16 @@ impl Policy {
     /// What was learned so far.
     pub(crate) fn remember(&self, now: Now) -> Memory {
         let basis = self.memory_basis();
-        Memory::new(now, basis, self.heat.remember(), self.forecasts.remember())
+        let (heat, forecasts) = (self.heat.remember(), self.forecasts.remember());
+        Memory::new(now, basis, (heat, forecasts, self.wear.remember()))
     }
 
     /// Takes in what is remembered.
     pub(crate) fn recall(&mut self, memory: &Memory, now: Now) -> Result<(), MemoryError> {
-        self.fits(memory, now)?;
+        memory.check_time(now)?;
+        // What was written is so whatever else has changed.
+        self.wear.recall(&memory.wear, now);
+        memory.check_basis(self.memory_basis())?;
         self.heat.recall(&memory.heat);
         self.forecasts.recall(&memory.forecasts, now);
         Ok(())
@@ -148,7 +164,8 @@ impl Policy {
 
     /// Whether a memory is of use.
     pub(crate) fn fits(&self, memory: &Memory, now: Now) -> Result<(), MemoryError> {
-        memory.check(now, self.memory_basis())
+        memory.check_time(now)?;
+        memory.check_basis(self.memory_basis())
     }
 
     /// What a memory must agree with.
@@ -173,6 +190,7 @@ impl Policy {
             });
             if let Some(origin) = counted.origin {
                 saved += self.loads.benefit(counted.touches, origin, counted.class);
+                saved -= self.wear_of_writes(count.written_bytes, origin, counted.class);
             }
         }
         self.account.save(saved);
@@ -217,6 +235,13 @@ impl Policy {
         for (_, region) in warm {
             self.consider(region, None, migrate, now);
         }
+    }
+
+    /// What writing so much costs in wear on one tier more than on another.
+    fn wear_of_writes(&self, written: Bytes, from: Class, to: Class) -> f64 {
+        #[allow(clippy::cast_precision_loss, reason = "an interval's bytes")]
+        let bytes = written.0 as f64;
+        bytes * (self.wear.of_class(to) - self.wear.of_class(from))
     }
 
     /// Orders what the forecasts want of others.
@@ -304,6 +329,7 @@ impl Policy {
     /// Takes in the load of the members, while so many mirrors are under way.
     pub(crate) fn resources(&mut self, resources: &Resources, mirrors: u32, now: Now) {
         self.loads.observe(resources);
+        self.wear.observe(resources, now);
         if let Some(p99) = resources.foreground_p99 {
             #[allow(clippy::cast_precision_loss, reason = "a latency has no 53 bits")]
             let seconds = p99.0 as f64 / 1e6;

@@ -191,6 +191,7 @@ impl Shell {
                 in_flight,
                 read_latency: Some(Micros(read_micros)),
                 write_latency: None,
+                written_bytes: Bytes(0),
             };
             self.step(Event::Resources(Resources {
                 members: vec![load],

@@ -185,6 +185,7 @@ impl<'a> EngineDriver<'a> {
                 in_flight: share(load.latency_nanos.iter().sum()),
                 read_latency: mean(Op::Read),
                 write_latency: mean(Op::Write),
+                written_bytes: Bytes(load.written_bytes),
             }
         };
         let mut latencies = std::mem::take(&mut seen.latencies_nanos);

@@ -307,3 +307,5 @@ mod calibration;
 mod tests;
 #[cfg(test)]
 mod turns;
+#[cfg(test)]
+mod wear;

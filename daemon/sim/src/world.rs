@@ -94,6 +94,7 @@ pub(crate) struct Load {
     /// Sum of the latencies of reads and of writes, and how many there were.
     pub(crate) latency_nanos: [u64; 2],
     pub(crate) requests: [u64; 2],
+    pub(crate) written_bytes: u64,
 }
 
 /// Who decides where regions are.
@@ -293,6 +294,7 @@ impl<'trace, D: Driver> World<'trace, D> {
             load.busy_nanos += served.busy_nanos;
             load.latency_nanos[op as usize] += served.done_nanos - now;
             load.requests[op as usize] += 1;
+            load.written_bytes += if op == Op::Write { length } else { 0 };
         }
         served.done_nanos
     }

@@ -168,6 +168,30 @@ fn the_policy_is_checked_like_the_rest() {
 }
 
 #[test]
+fn what_flash_stands_is_checked_and_named() {
+    assert_eq!(
+        refusal("[policy.wear]\nmoney_per_year = 20.0\n"),
+        "/etc/tierd/tierd.toml:2: `policy.wear.money_per_year` is 20, and has to be 0 where nothing has \
+         a price: give policy.wear.nvme_money_per_terabyte, policy.wear.ssd_money_per_terabyte or the \
+         money of a member"
+    );
+    let text = refusal("[policy.wear]\nnvme_dwpd = 1.0\n");
+    assert!(
+        text.contains("no key `nvme_dwpd` in [policy.wear]"),
+        "{text}"
+    );
+    let text = refusal("[policy.wear.members.nvme0n1]\nmoney = 1.0\n");
+    assert!(text.starts_with("/etc/tierd/tierd.toml:1: "), "{text}");
+    assert!(text.contains("has to be the UUID of a member"), "{text}");
+    let member = "[policy.wear.members.\"0f6d7e7a-3b0c-4f3e-9d65-0a53c4c1b111\"]\n";
+    let text = refusal(&format!("{member}\nwritten_bytes_per_year = -1.0\n"));
+    assert!(text.starts_with("/etc/tierd/tierd.toml:3: "), "{text}");
+    let good = format!("{member}written_bytes_per_year = 120e12\nmoney = 89.0\n");
+    let config = parse(&good).unwrap();
+    assert_eq!(parse(&config.to_toml().unwrap()).unwrap(), config);
+}
+
+#[test]
 fn one_factor_scales_every_interval() {
     let config = parse("[intervals]\nscale = 0.01\ntick = \"20ms\"").unwrap();
     let scaled = config.intervals.scaled();

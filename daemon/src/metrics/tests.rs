@@ -4,6 +4,7 @@ use tier_core::command::Reason;
 use tier_core::event::{MemberLoad, RegionCount};
 use tier_core::units::{MemberIndex, MemberRegion, MoveId, RequestId, VolumeRegion};
 use tier_core::volume::Leg;
+use tier_core::wear::WearRule;
 
 use super::*;
 
@@ -51,6 +52,7 @@ fn resources() -> Resources {
         in_flight: 2.0,
         read_latency: Some(Micros(8000)),
         write_latency: None,
+        written_bytes: Bytes(0),
     };
     Resources {
         members: vec![load],
@@ -82,6 +84,15 @@ fn everything() -> String {
         volume.step(Duration::from_millis(3));
         volume.commit(CommitOutcome::Durable);
         volume.metadata(Generation(12), 2);
+        volume.wear(&MemberWearStatus {
+            member: MemberIndex(1),
+            class: Class::Nvme,
+            written_bytes: 4096.0,
+            allowed_bytes: 8192.0,
+            bytes_per_year: 16384.0,
+            seconds_per_gib: 0.05,
+            rule: WearRule::Endurance,
+        });
         volume.tier(Class::Nvme, Bytes(1 << 30), Bytes(8 << 30));
         let regions = ClassCounts {
             hot: 5,
@@ -152,6 +163,8 @@ fn values_arrive_with_their_labels() {
         "tierd_hold_seconds_bucket{volume=\"data\",verb=\"set_map\",le=\"0.0005\"} 0",
         "tierd_hold_own_seconds_bucket{volume=\"data\",verb=\"set_map\",le=\"0.0005\"} 1",
         "tierd_hold_own_seconds_bucket{volume=\"data\",verb=\"set_map\",le=\"0.0002\"} 0",
+        "tierd_wear_allowed_bytes{volume=\"data\",member=\"1\"} 8192",
+        "tierd_wear_price_per_gib_seconds{volume=\"data\",member=\"1\"} 0.05",
         "tierd_generation{volume=\"data\"} 12",
         "tierd_dropped_log_lines_total 3",
     ] {

@@ -6,7 +6,7 @@
 //! no load in this interval: nothing is better than a wrong figure, and the next interval has one.
 
 use tier_core::event::{MemberLoad, Resources};
-use tier_core::units::{MemberIndex, Micros};
+use tier_core::units::{MemberIndex, Micros, Sectors};
 
 use super::snapshot::{CpuTicks, DeviceNumber, DiskCounters, Snapshot};
 
@@ -88,6 +88,7 @@ fn member_load(
 ) -> Option<MemberLoad> {
     let reads = new.reads.checked_sub(old.reads)?;
     let writes = new.writes.checked_sub(old.writes)?;
+    let sectors = Sectors(new.sectors_written.checked_sub(old.sectors_written)?);
     let busy_millis = passed(old.busy_millis, new.busy_millis)?;
     let weighted_millis = passed(old.weighted_millis, new.weighted_millis)?;
     Some(MemberLoad {
@@ -96,6 +97,7 @@ fn member_load(
         in_flight: f64::from(weighted_millis) / (seconds * 1e3),
         read_latency: mean(passed(old.read_millis, new.read_millis)?, reads),
         write_latency: mean(passed(old.write_millis, new.write_millis)?, writes),
+        written_bytes: sectors.to_bytes(),
     })
 }
 

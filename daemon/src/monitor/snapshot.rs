@@ -34,6 +34,8 @@ pub struct DiskCounters {
     pub read_millis: u32,
     /// Writes completed.
     pub writes: u64,
+    /// Sectors written, of 512 bytes on any device.
+    pub sectors_written: u64,
     /// Milliseconds that all writes took together, queueing included.
     pub write_millis: u32,
     /// Milliseconds with at least one request in flight.
@@ -140,6 +142,7 @@ fn disks(all: &DiskStats) -> BTreeMap<DeviceNumber, DiskCounters> {
             reads: disk.reads,
             read_millis: low_half(disk.time_reading),
             writes: disk.writes,
+            sectors_written: disk.sectors_written,
             write_millis: low_half(disk.time_writing),
             busy_millis: low_half(disk.time_in_progress),
             weighted_millis: low_half(disk.weighted_time_in_progress),

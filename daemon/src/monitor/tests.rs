@@ -46,6 +46,7 @@ fn counters_become_shares_means_and_latencies() {
         reads: 150,
         read_millis: 1400,
         writes: 3,
+        sectors_written: 40,
         write_millis: 1,
         busy_millis: 500,
         weighted_millis: 3000,
@@ -56,6 +57,7 @@ fn counters_become_shares_means_and_latencies() {
         in_flight: 1.5,
         read_latency: Some(Micros(8000)),
         write_latency: Some(Micros(333)),
+        written_bytes: Bytes(40 * 512),
     };
     assert_eq!(between(old, new), Some(expected));
 }
@@ -291,6 +293,7 @@ fn a_reading_holds_what_the_files_say() {
         reads: 10,
         read_millis: 5,
         writes: 20,
+        sectors_written: 160,
         write_millis: 7,
         busy_millis: 30,
         weighted_millis: 12,

@@ -102,7 +102,7 @@ fn read(path: &Path) -> Result<Option<Kept>, UnreadableError> {
 fn too_old(path: &Path, age: Duration) -> Recalled {
     tracing::warn!(
         "what was learned of the volume's use is too old, or a clock was or is wrong: by the calendar \
-         it was kept {} days ago: {}",
+         it was kept {} days ago; the year of its wear budget begins anew: {}",
         age.as_secs() / 86_400,
         path.display()
     );
@@ -127,7 +127,11 @@ fn recall(folder: &Path) -> Recalled {
         }
         Err(error) => {
             let path = path.display();
-            tracing::warn!(%error, "what was learned of the volume's use is lost: {path}");
+            tracing::warn!(
+                %error,
+                "what was learned of the volume's use is lost, and the year of its wear budget begins \
+                 anew: {path}"
+            );
             Recalled::Lost
         }
     }

@@ -243,6 +243,9 @@ impl Runtime {
                 metrics.moves(count(status.moves), count(status.pending + status.wanted));
                 let durable = metadata.durable();
                 metrics.metadata(durable.generation, durable.live_replicas as usize);
+                for wear in &status.wear.members {
+                    metrics.wear(wear);
+                }
                 for tier in &status.tiers {
                     let bytes = |regions| region_size.bytes_of(regions);
                     metrics.tier(tier.class, bytes(tier.free), bytes(tier.regions));

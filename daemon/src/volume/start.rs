@@ -10,6 +10,7 @@ use tier_core::event::Event;
 use tier_core::policy::PolicyConfig;
 use tier_core::units::{MemberIndex, Now};
 use tier_core::volume::VolumeState;
+use tier_store::words::Facts;
 use tier_sys::block::{Access, BlockDevice, BlockError, DeviceNumber};
 use tokio::sync::mpsc;
 
@@ -88,7 +89,7 @@ pub(crate) async fn serve(
     });
     let flushed = opened(paths)?;
     let counted = counted(&name, backend.device_number()?, &state, &members);
-    let policy = policy(config);
+    let policy = policy(config, store.facts());
     let mut engine = Engine::new(policy.clone());
     super::canary::arm(&mut engine, &mut backend);
     let (tell, told) = mpsc::unbounded_channel();
@@ -152,12 +153,15 @@ fn opened(
     paths.into_iter().map(open).collect()
 }
 
-/// The engine's parameters, with those that follow the kernel.
-fn policy(config: &Config) -> PolicyConfig {
+/// The engine's parameters, with those that follow the kernel and the volume's members.
+fn policy(config: &Config, facts: &Facts) -> PolicyConfig {
     let mut policy = config.scaled_policy();
     if policy.extents_max == 0 {
         policy.extents_max = flush::extents_max();
     }
+    let uuids = facts.members.iter();
+    let uuids = uuids.map(|member| (member.index, member.id.to_string()));
+    policy.wear = policy.wear.of_volume(uuids);
     policy
 }
 

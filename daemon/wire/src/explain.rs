@@ -77,10 +77,20 @@ pub struct ExpertView {
 pub struct Offer {
     /// Which tier.
     pub to: Class,
-    /// Foreground seconds that the expected touches would take less there.
+    /// Foreground seconds that the expected touches would take less there, less the wear of those
+    /// that write.
     pub benefit_seconds: f64,
     /// Foreground seconds that the move has to earn.
     pub cost_seconds: f64,
+    /// Of these, for the wear of the copy.
+    #[serde(default)]
+    pub wear_seconds: f64,
+    /// What the benefit is less by: the wear of the touches that write.
+    #[serde(default)]
+    pub writes_wear_seconds: f64,
+    /// What writing a GiB there costs in wear, in foreground seconds.
+    #[serde(default)]
+    pub wear_seconds_per_gib: f64,
     /// Busy seconds of the slower member.
     pub device_seconds: f64,
     /// What requests would wait for it under the load of now.

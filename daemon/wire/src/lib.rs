@@ -18,6 +18,7 @@ pub mod route;
 pub mod samples;
 pub mod status;
 pub mod volume;
+pub mod wear;
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ pub use volume::{
     Class, CreateVolume, DestroyVolume, Member, MemberList, MemberLoad, MemberState, NewMember,
     Overwrite, Profile, StartVolume, StopVolume, Volume, VolumeChange, VolumeList, VolumeRunState,
 };
+pub use wear::{MemberWear, Wear, WearMoney, WearRule};
 
 /// The version in every path. It changes only when a reader of the one before would break.
 pub const VERSION: &str = "v1";

@@ -87,6 +87,11 @@ pub enum Cause {
         /// The move that needs the room, if one does.
         room_for: Option<u64>,
     },
+    /// What is written to it wore the flash that it was on more than it was worth to have it there.
+    Worn {
+        /// What writing there cost, in foreground seconds per GiB.
+        seconds_per_gib: f64,
+    },
     /// Found in the kernel's tables when the daemon started.
     Adopted,
 }

@@ -10,6 +10,7 @@
 )]
 
 mod explain;
+mod wear;
 
 pub use explain::{explained_move, explanation};
 
@@ -203,6 +204,7 @@ pub fn status() -> Status {
             allowed_bytes_per_second: 120 * MIB,
             used_bytes_per_second: 80 * MIB,
         },
+        wear: wear::wear(),
         holds: HoldStatistics {
             count: 36,
             moves: 54,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::explain::ForecastCounts;
 use crate::name::VolumeName;
 use crate::volume::{Class, VolumeRunState};
+use crate::wear::Wear;
 
 /// The daemon itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +54,9 @@ pub struct Status {
     pub account: InsuranceAccount,
     /// How fast moves may copy.
     pub budget: Budget,
+    /// What writing to flash costs, and how much of its budget is used.
+    #[serde(default)]
+    pub wear: Wear,
     /// How long its I/O was held for swaps.
     pub holds: HoldStatistics,
     /// Replicas of its metadata.

@@ -130,6 +130,7 @@ const fn rule(cause: &Cause) -> &'static str {
         Cause::ByHand => "by hand",
         Cause::Promotion { .. } => "promotion",
         Cause::Demotion { .. } => "demotion",
+        Cause::Worn { .. } => "wear",
         Cause::Adopted => "adopted",
     }
 }

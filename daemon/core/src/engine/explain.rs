@@ -29,10 +29,17 @@ pub struct Opinion {
 pub struct Offer {
     /// Which tier.
     pub to: Class,
-    /// Foreground seconds that its expected touches would take less there.
+    /// Foreground seconds that its expected touches would take less there, less the wear of those
+    /// that write.
     pub benefit_seconds: f64,
     /// Foreground seconds that the move has to earn: its device time and wear at their prices.
     pub cost_seconds: f64,
+    /// Of these, for the wear of the copy.
+    pub wear_seconds: f64,
+    /// What the benefit is less by: the wear of the touches that write.
+    pub writes_wear_seconds: f64,
+    /// What writing a GiB there costs in wear, in foreground seconds.
+    pub wear_seconds_per_gib: f64,
     /// Busy seconds of the slower member.
     pub device_seconds: f64,
     /// What requests would wait for it under the load of now.
@@ -95,11 +102,15 @@ pub struct Explanation {
 }
 
 impl Offer {
-    fn new(one: &Candidate, confidence: f64) -> Self {
+    fn new(one: &Candidate, region_bytes: f64, confidence: f64) -> Self {
+        let gib = region_bytes / f64::from(1 << 30);
         Self {
             to: one.to,
             benefit_seconds: one.benefit_seconds,
             cost_seconds: one.price.seconds,
+            wear_seconds: one.price.wear_seconds,
+            writes_wear_seconds: one.writes_wear_seconds,
+            wear_seconds_per_gib: one.price.wear_seconds / gib,
             device_seconds: one.price.device_seconds,
             waiting_seconds: one.price.waiting_seconds,
             confidence,
@@ -156,8 +167,10 @@ impl Engine {
         let offers = home.map_or_else(Vec::new, |home| {
             let use_of_it = (expected, view.touches);
             let offers = known.offers((region, &view), home, use_of_it);
-            let offer = |one: Candidate| Offer::new(&one, one.confidence(known.forecasts));
-            offers.map(offer).collect()
+            let region_bytes = known.region_bytes();
+            let offer =
+                |one: &Candidate| Offer::new(one, region_bytes, one.confidence(known.forecasts));
+            offers.iter().map(offer).collect()
         });
         Some(Explanation {
             home: home.and_then(class_of),

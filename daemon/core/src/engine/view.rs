@@ -12,6 +12,7 @@ use crate::plan::Known;
 use crate::policy::Policy;
 use crate::units::{Bytes, Generation, MoveId, Now, VolumeRegion};
 use crate::volume::{Class, Leg};
+use crate::wear::WearStatus;
 
 /// The engine's state at a glance.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -38,6 +39,8 @@ pub struct Status {
     pub experts: Vec<Score>,
     /// How the network does.
     pub network: NetworkStatus,
+    /// How much of the budget of wear is used, and what it costs.
+    pub wear: WearStatus,
     /// Bytes that moves of the policy were given since the start.
     pub moved_bytes: f64,
     /// Bytes per second that moves of the policy may copy now.
@@ -245,6 +248,7 @@ impl Engine {
             turnover: policy.account.turnover(),
             experts: policy.forecasts.scores().collect(),
             network: self.policy.forecasts.network(),
+            wear: policy.wear.status(),
             moved_bytes: policy.pace.moved_bytes(),
             copy_bytes_per_second: policy.pace.bytes_per_second(),
             mirrors_allowed: policy.pace.mirrors(policy.config.mirrors_max),
@@ -262,6 +266,7 @@ impl Engine {
             heat,
             forecasts,
             loads,
+            wear,
             ..
         } = &self.policy;
         Known {
@@ -269,6 +274,7 @@ impl Engine {
             heat,
             forecasts,
             loads,
+            wear,
             migrate: &self.migrate,
             now: self.now,
         }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::migrate::Limits;
 use crate::units::nanos;
+use crate::wear::WearConfig;
 
 /// Parameters of the engine. Times are in seconds; [`PolicyConfig::scaled`] shrinks them all.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,7 +49,8 @@ pub struct PolicyConfig {
     /// Price of a second of device time, in foreground seconds. At 0, everything that is used at
     /// all is moved.
     pub device_price: f64,
-    /// Price of wear, in foreground seconds per GiB written to flash.
+    /// Price of wear while its budget is not used faster than the year passes, in foreground
+    /// seconds per GiB written to flash. At 0, wear has no price, unless money has a rate.
     pub wear_seconds_per_gib: f64,
     /// Pause before a failed command is given again.
     pub retry_seconds: f64,
@@ -61,6 +63,8 @@ pub struct PolicyConfig {
     /// Extents into which promotions may cut the volume; 0: as many as they like. In the daemon's
     /// configuration, 0: as many as suit the kernel.
     pub extents_max: u32,
+    /// How much may be written to flash, and what it costs.
+    pub wear: WearConfig,
 }
 
 impl Default for PolicyConfig {
@@ -89,6 +93,7 @@ impl Default for PolicyConfig {
             rest_seconds: 3_600.0,
             pending_max: 1_024,
             extents_max: 0,
+            wear: WearConfig::default(),
         }
     }
 }
@@ -100,12 +105,18 @@ pub enum ConfigError {
     #[error("policy.{key} is {value}, but must be {bounds}")]
     OutOfBounds {
         /// Which parameter.
-        key: &'static str,
+        key: String,
         /// Its value.
         value: f64,
         /// What it must be.
         bounds: &'static str,
     },
+    /// A member named by something else than its UUID.
+    #[error(
+        "policy.wear.members names {0:?}, which is no UUID; `tierctl member list --json` shows those \
+         of members"
+    )]
+    NoUuid(String),
 }
 
 impl PolicyConfig {
@@ -159,7 +170,8 @@ impl PolicyConfig {
         ];
         bounded(&shares, "from 0 to 0.9", |value| {
             (0.0..=0.9).contains(&value)
-        })
+        })?;
+        self.wear.check()
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -173,8 +185,9 @@ impl PolicyConfig {
     }
 }
 
-fn bounded(
-    values: &[(&'static str, f64)],
+/// Whether all of these fit; the first that does not.
+pub(crate) fn bounded<K: Clone + Into<String>>(
+    values: &[(K, f64)],
     bounds: &'static str,
     fits: impl Fn(f64) -> bool,
 ) -> Result<(), ConfigError> {
@@ -182,7 +195,11 @@ fn bounded(
         .iter()
         .find(|(_, value)| !value.is_finite() || !fits(*value))
     {
-        Some(&(key, value)) => Err(ConfigError::OutOfBounds { key, value, bounds }),
+        Some((key, value)) => Err(ConfigError::OutOfBounds {
+            key: key.clone().into(),
+            value: *value,
+            bounds,
+        }),
         None => Ok(()),
     }
 }

@@ -100,12 +100,12 @@ impl Policy {
     }
 
     /// How many times more a region must be worth than what it displaces.
-    fn hysteresis(&self) -> f64 {
+    pub(super) fn hysteresis(&self) -> f64 {
         self.forecasts.hysteresis(self.config.hysteresis)
     }
 
     /// Moves that may be proposed now.
-    fn turns(&self, migrate: &Migrate) -> usize {
+    pub(super) fn turns(&self, migrate: &Migrate) -> usize {
         if self.unbounded {
             return usize::MAX;
         }
@@ -134,7 +134,7 @@ impl Policy {
     }
 
     /// Whether the account allows a cost; what is free is always allowed.
-    fn affords(&self, price: Price) -> bool {
+    pub(super) fn affords(&self, price: Price) -> bool {
         price.is_free() || self.account.affords(price.seconds)
     }
 
@@ -206,7 +206,7 @@ impl Policy {
             benefit_seconds,
             cost_seconds: price.seconds,
         };
-        let members = known.members(to);
+        let members = known.targets(to);
         self.propose(&run, &members, &reason, Some(want.id), migrate, now);
         self.account.spend(price.seconds);
         // Looked at now: what is demoted later in this step may use up half of a slower tier's.
@@ -233,7 +233,7 @@ impl Policy {
             .1
     }
 
-    fn propose(
+    pub(super) fn propose(
         &mut self,
         run: &Extent,
         members: &[crate::units::MemberIndex],
@@ -302,7 +302,7 @@ impl Policy {
         else {
             return;
         };
-        let price = known.price(leg, to);
+        let price = known.price_to_leave(leg, to);
         if !self.affords(price) {
             return;
         }
@@ -325,7 +325,7 @@ impl Policy {
         let Some(run) = known.run_around(coldest.region, room.min(most), joins) else {
             return;
         };
-        let members = known.members(to);
+        let members = known.targets(to);
         let reason = Reason::Demotion {
             heat: coldest.expected.in_all(),
             room_for: need.room_for,
@@ -340,7 +340,10 @@ impl Policy {
             reads: victim.expected.at(horizon),
             writes: 0.0,
         };
-        self.loads.benefit(touches, to, from).max(0.0) * self.hysteresis()
+        let written_bytes = touches.reads * victim.bytes_per_touch;
+        let wear = self.wear.of_class(from) - self.wear.of_class(to);
+        let worth = self.loads.benefit(touches, to, from) - written_bytes * wear;
+        worth.max(0.0) * self.hysteresis()
     }
 
     fn refresh_victims(&mut self, class: Class, migrate: &Migrate, now: Now) {
@@ -386,6 +389,7 @@ impl Policy {
         });
         self.wants = wants;
         self.restore_headroom(migrate, now);
+        self.shed(migrate, now);
     }
 
     fn restore_headroom(&mut self, migrate: &mut Migrate, now: Now) {
@@ -412,7 +416,7 @@ impl Policy {
             let Some(price) = known
                 .demotes_to(class)
                 .zip(known.movable(coldest.region))
-                .map(|((to, _), leg)| known.price(leg, to))
+                .map(|((to, _), leg)| known.price_to_leave(leg, to))
             else {
                 continue;
             };

@@ -7,11 +7,11 @@ use crate::testing::{Shell, config, extent, leg, member, state};
 use crate::units::RequestId;
 use crate::volume::VolumeState;
 
-fn shell() -> Shell {
+pub(super) fn shell() -> Shell {
     Shell::new(config(), state(), Vec::new())
 }
 
-fn hot(region: u32, touches: u32, sequential: u32) -> Event {
+pub(super) fn hot(region: u32, touches: u32, sequential: u32) -> Event {
     let region = VolumeRegion(region);
     Event::Hot(HotRegion {
         region,
@@ -21,7 +21,7 @@ fn hot(region: u32, touches: u32, sequential: u32) -> Event {
     })
 }
 
-fn adds(commands: &[Command]) -> Vec<(u32, u32)> {
+pub(super) fn adds(commands: &[Command]) -> Vec<(u32, u32)> {
     let adds = commands.iter().filter_map(|command| match command {
         Command::AddLegs(adds) => Some(adds.iter().map(|add| (add.first.0, add.count))),
         _ => None,
@@ -229,6 +229,7 @@ fn a_demotion_beside_a_promotion_may_use_half_of_a_slower_tiers_headroom() {
                     in_flight: 0.0,
                     read_latency: Some(crate::units::Micros(micros)),
                     write_latency: None,
+                    written_bytes: Bytes(0),
                 }],
                 ..Resources::default()
             }));
@@ -319,6 +320,7 @@ fn a_burst_on_members_that_are_given_too_much_slows_nothing_down() {
                 in_flight,
                 read_latency: None,
                 write_latency: None,
+                written_bytes: Bytes(0),
             }],
             foreground_p99: Some(crate::units::Micros(p99_micros)),
             ..Resources::default()

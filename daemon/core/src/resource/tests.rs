@@ -1,5 +1,6 @@
 use super::*;
 use crate::event::MemberLoad;
+use crate::units::Bytes;
 
 fn loads() -> Loads {
     let member = |index, class| Member {
@@ -20,6 +21,7 @@ fn seen(read_micros: Option<u64>, in_flight: f64) -> Resources {
             in_flight,
             read_latency: read_micros.map(Micros),
             write_latency: None,
+            written_bytes: Bytes(0),
         }],
         ..Resources::default()
     }
@@ -88,6 +90,7 @@ fn a_queue_at_the_slow_tier_makes_a_move_no_better_and_one_at_the_fast_tier_make
                 in_flight: 500.0,
                 read_latency: Some(Micros(5_000_000)),
                 write_latency: None,
+                written_bytes: Bytes(0),
             }],
             ..Resources::default()
         });

@@ -4,6 +4,7 @@ mod explain;
 mod models;
 mod moves;
 mod status;
+mod wear;
 
 use std::time::Duration;
 

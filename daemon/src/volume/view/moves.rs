@@ -142,6 +142,15 @@ fn reason(reason: &Reason) -> wire::Reason {
                 None => format!("cold ({heat:.1} touches expected), and the tier needs free room"),
             },
         },
+        Reason::Worn { seconds_per_gib } => wire::Reason {
+            cause: wire::Cause::Worn {
+                seconds_per_gib: *seconds_per_gib,
+            },
+            text: format!(
+                "writing to it wears the flash it was on, at {seconds_per_gib:.2} s for a GiB: \
+                 more than it saves to have it there"
+            ),
+        },
         Reason::Adopted => wire::Reason {
             cause: wire::Cause::Adopted,
             text: "found under way when the daemon started".to_owned(),

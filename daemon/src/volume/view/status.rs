@@ -5,6 +5,7 @@ use tier_core::units::VolumeRegion;
 use tier_core::volume::Class;
 use tier_wire as wire;
 
+use super::wear::wear;
 use super::{seconds, wire_class};
 use crate::volume::handle::Info;
 use crate::volume::runtime::Runtime;
@@ -62,6 +63,7 @@ pub(crate) fn status(runtime: &Runtime, info: &Info, name: wire::VolumeName) -> 
             allowed_bytes_per_second: whole(engine_status.copy_bytes_per_second),
             used_bytes_per_second: whole(runtime.served.moved_bytes_per_second),
         },
+        wear: wear(&engine_status.wear),
         holds: runtime.holds.to_wire(),
         replicas: wire::Replicas {
             live: durable.live_replicas,
@@ -127,7 +129,7 @@ fn foreground(runtime: &Runtime) -> Option<wire::Foreground> {
     clippy::cast_sign_loss,
     reason = "a cast from float to integer saturates, and that is what is wanted"
 )]
-const fn whole(value: f64) -> u64 {
+pub(super) const fn whole(value: f64) -> u64 {
     value as u64
 }
 

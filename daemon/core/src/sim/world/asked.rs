@@ -77,6 +77,7 @@ impl World {
             in_flight: f64::from(random.below_u32(80)) / 10.0,
             read_latency: Some(Micros(50 + random.next() % 20_000)),
             write_latency: None,
+            written_bytes: Bytes(64 << 20),
         };
         Event::Resources(Resources {
             members: (0..MEMBER_REGIONS.len())

@@ -76,7 +76,7 @@ impl World {
         }
         match report.reason {
             Reason::Promotion { .. } => self.seen.note("promotion"),
-            Reason::Demotion { .. } => self.seen.note("demotion"),
+            Reason::Demotion { .. } | Reason::Worn { .. } => self.seen.note("demotion"),
             Reason::ByHand { .. } | Reason::Adopted => {}
         }
     }
