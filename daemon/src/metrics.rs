@@ -6,10 +6,12 @@
 //! emitted by a function here (a test calls them all and compares). Labels have few values: a
 //! volume's name, a member's index, a class, a stage; never a region.
 
+mod names;
+
 use std::time::Duration;
 
 use metrics::{
-    Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    Label, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tier_core::command::{MoveReport, Stage};
@@ -20,6 +22,12 @@ use tier_core::units::{Bytes, Generation, Micros};
 use tier_core::volume::Class;
 use tier_core::wear::MemberWearStatus;
 
+use self::names::{
+    ACTIVE, ALLOWED, BIO_BYTES, BIOS, COMMITS, CPU_BUSY, Counter, DRAINS, DROPPED_LINES, FORECAST,
+    FOREGROUND, FREE, GENERATION, Gauge, HELD_MOVES, HOLDS, HOT, Histogram, LOST_BIOS, MEMBER_BUSY,
+    MEMBER_IN_FLIGHT, MEMBER_LATENCY, MEMORY, METRICS, MOVED, MOVES, Metric, NETWORK, OWN, PENDING,
+    PRESSURE, REPLICAS, SEQUENTIAL, SIZE, STEPS, TOUCHED, WEAR_PRICE, WRITTEN,
+};
 use crate::backend::Hold;
 
 /// Upper bounds of the buckets of the holds, in seconds: the goal is a p99 under 2 ms.
@@ -29,245 +37,6 @@ const HOLD_BUCKETS_SECONDS: [f64; 12] = [
 
 /// Upper bounds of the buckets of engine steps, in seconds: the goal is 100 ms at a million regions.
 const STEP_BUCKETS_SECONDS: [f64; 8] = [0.000_01, 0.000_1, 0.001, 0.005, 0.02, 0.1, 0.5, 2.0];
-
-/// The kind of a metric, as its description has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Counter,
-    Gauge,
-    Histogram,
-}
-
-/// A metric's name, kind, unit and meaning.
-struct Metric(&'static str, Kind, Unit, &'static str);
-
-const BIOS: &str = "tierd_bios_total";
-const BIO_BYTES: &str = "tierd_bio_bytes_total";
-const SEQUENTIAL: &str = "tierd_sequential_bios_total";
-const LOST_BIOS: &str = "tierd_lost_bios_total";
-const TOUCHED: &str = "tierd_touched_regions";
-const HOT: &str = "tierd_hot_reports_total";
-const FOREGROUND: &str = "tierd_foreground_latency_seconds";
-const MEMBER_BUSY: &str = "tierd_member_busy_ratio";
-const MEMBER_IN_FLIGHT: &str = "tierd_member_in_flight_requests";
-const MEMBER_LATENCY: &str = "tierd_member_latency_seconds";
-const CPU_BUSY: &str = "tierd_host_cpu_busy_ratio";
-const PRESSURE: &str = "tierd_host_pressure_ratio";
-const MEMORY: &str = "tierd_host_memory_available_bytes";
-const NETWORK: &str = "tierd_host_network_bytes_per_second";
-const MOVES: &str = "tierd_moves_total";
-const MOVED: &str = "tierd_moved_bytes_total";
-const ACTIVE: &str = "tierd_active_moves";
-const PENDING: &str = "tierd_pending_moves";
-const HOLDS: &str = "tierd_hold_seconds";
-const DRAINS: &str = "tierd_hold_drain_seconds";
-const OWN: &str = "tierd_hold_own_seconds";
-const HELD_MOVES: &str = "tierd_held_moves_total";
-const STEPS: &str = "tierd_engine_step_seconds";
-const COMMITS: &str = "tierd_commits_total";
-const GENERATION: &str = "tierd_generation";
-const REPLICAS: &str = "tierd_live_replicas";
-const FREE: &str = "tierd_tier_free_bytes";
-const SIZE: &str = "tierd_tier_size_bytes";
-const FORECAST: &str = "tierd_tier_forecast_regions";
-const WRITTEN: &str = "tierd_wear_written_bytes";
-const ALLOWED: &str = "tierd_wear_allowed_bytes";
-const WEAR_PRICE: &str = "tierd_wear_price_per_gib_seconds";
-const DROPPED_LINES: &str = "tierd_dropped_log_lines_total";
-
-use Kind::{Counter, Gauge, Histogram};
-
-/// Everything that is measured.
-const METRICS: [Metric; 33] = [
-    Metric(
-        BIOS,
-        Counter,
-        Unit::Count,
-        "Block I/O requests on a volume, by direction",
-    ),
-    Metric(
-        BIO_BYTES,
-        Counter,
-        Unit::Bytes,
-        "Bytes read from and written to a volume",
-    ),
-    Metric(
-        SEQUENTIAL,
-        Counter,
-        Unit::Count,
-        "Requests that began where the one before ended",
-    ),
-    Metric(
-        LOST_BIOS,
-        Counter,
-        Unit::Count,
-        "Requests that the probe could not count",
-    ),
-    Metric(
-        TOUCHED,
-        Gauge,
-        Unit::Count,
-        "Regions touched in the last sampling interval",
-    ),
-    Metric(
-        HOT,
-        Counter,
-        Unit::Count,
-        "Regions reported within an interval as suddenly hot",
-    ),
-    Metric(
-        FOREGROUND,
-        Gauge,
-        Unit::Seconds,
-        "Latency of sampled requests on a volume",
-    ),
-    Metric(
-        MEMBER_BUSY,
-        Gauge,
-        Unit::Percent,
-        "Share of time with a request in flight, 0 to 1",
-    ),
-    Metric(
-        MEMBER_IN_FLIGHT,
-        Gauge,
-        Unit::Count,
-        "Mean number of requests in flight on a member",
-    ),
-    Metric(
-        MEMBER_LATENCY,
-        Gauge,
-        Unit::Seconds,
-        "Mean latency of a member's requests",
-    ),
-    Metric(
-        CPU_BUSY,
-        Gauge,
-        Unit::Percent,
-        "Busy share of all CPUs, 0 to 1",
-    ),
-    Metric(
-        PRESSURE,
-        Gauge,
-        Unit::Percent,
-        "Share of time in which some task waited, 0 to 1",
-    ),
-    Metric(
-        MEMORY,
-        Gauge,
-        Unit::Bytes,
-        "Memory that can be had without swapping",
-    ),
-    Metric(
-        NETWORK,
-        Gauge,
-        Unit::CountPerSecond,
-        "Traffic over all interfaces but loopback",
-    ),
-    Metric(
-        MOVES,
-        Counter,
-        Unit::Count,
-        "Moves that ended, by how and between which tiers",
-    ),
-    Metric(
-        MOVED,
-        Counter,
-        Unit::Bytes,
-        "Bytes whose move was completed, between which tiers",
-    ),
-    Metric(ACTIVE, Gauge, Unit::Count, "Moves under way"),
-    Metric(
-        PENDING,
-        Gauge,
-        Unit::Count,
-        "Moves that wait for room, budget or a turn",
-    ),
-    Metric(
-        HOLDS,
-        Histogram,
-        Unit::Seconds,
-        "Time that new I/O was kept waiting for a table swap",
-    ),
-    Metric(
-        DRAINS,
-        Histogram,
-        Unit::Seconds,
-        "Of a hold, the wait for I/O in flight",
-    ),
-    Metric(
-        OWN,
-        Histogram,
-        Unit::Seconds,
-        "Of a hold, all but the wait for I/O in flight",
-    ),
-    Metric(
-        HELD_MOVES,
-        Counter,
-        Unit::Count,
-        "Moves that took part in a hold",
-    ),
-    Metric(
-        STEPS,
-        Histogram,
-        Unit::Seconds,
-        "Time of one step of the engine",
-    ),
-    Metric(
-        COMMITS,
-        Counter,
-        Unit::Count,
-        "Metadata commits, by outcome",
-    ),
-    Metric(
-        GENERATION,
-        Gauge,
-        Unit::Count,
-        "Number of the newest durable metadata state",
-    ),
-    Metric(
-        REPLICAS,
-        Gauge,
-        Unit::Count,
-        "Metadata replicas that can be written",
-    ),
-    Metric(
-        FREE,
-        Gauge,
-        Unit::Bytes,
-        "Space of a tier that holds no data",
-    ),
-    Metric(SIZE, Gauge, Unit::Bytes, "Space of a tier"),
-    Metric(
-        FORECAST,
-        Gauge,
-        Unit::Count,
-        "Regions of a tier by what their expected use would be worth: hot, warm or cold",
-    ),
-    Metric(
-        WRITTEN,
-        Gauge,
-        Unit::Bytes,
-        "Bytes written to a member of flash in this year of its budget",
-    ),
-    Metric(
-        ALLOWED,
-        Gauge,
-        Unit::Bytes,
-        "Bytes that may have been written to it by now",
-    ),
-    Metric(
-        WEAR_PRICE,
-        Gauge,
-        Unit::Seconds,
-        "What writing a GiB to it costs, in foreground seconds",
-    ),
-    Metric(
-        DROPPED_LINES,
-        Counter,
-        Unit::Count,
-        "Log lines dropped because nobody took them",
-    ),
-];
 
 /// Sets the recorder of this process up. The handle renders what the metrics endpoint shows.
 pub fn install() -> Result<PrometheusHandle, MetricsError> {

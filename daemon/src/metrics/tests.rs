@@ -6,6 +6,8 @@ use tier_core::units::{MemberIndex, MemberRegion, MoveId, RequestId, VolumeRegio
 use tier_core::volume::Leg;
 use tier_core::wear::WearRule;
 
+use metrics::Unit;
+
 use super::*;
 
 fn report(stage: Stage) -> MoveReport {

@@ -35,21 +35,10 @@ fn a_burst_is_answered_in_its_own_step_with_its_reason() {
     let commands = shell.step(hot(7, 40, 0));
     assert_eq!(adds(&commands), [(7, 1)]);
     let reason = shell.engine.moves().next().unwrap().reason;
-    let Reason::Promotion {
-        touches,
-        confidence,
-        benefit_seconds,
-        cost_seconds,
-        ..
-    } = reason
-    else {
-        panic!("{reason:?}")
-    };
-    assert_eq!(touches, 40);
-    assert!((0.8..1.0).contains(&confidence), "{confidence}");
     assert!(
-        benefit_seconds > 0.2 && benefit_seconds > cost_seconds,
-        "{benefit_seconds}"
+        matches!(reason, Reason::Promotion { touches: 40, confidence, benefit_seconds, cost_seconds, .. }
+            if (0.8..1.0).contains(&confidence) && benefit_seconds > cost_seconds.max(0.2)),
+        "{reason:?}"
     );
     shell.settle();
     assert_eq!(shell.class_of(7), Class::Nvme);

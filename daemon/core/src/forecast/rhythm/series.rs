@@ -54,7 +54,7 @@ pub(super) fn middle(values: &mut [f64]) -> f64 {
     match values {
         [] => 0.0,
         [one] => *one,
-        [one, other] => (*one + *other) / 2.0,
+        [one, other] => f64::midpoint(*one, *other),
         [_, middle, ..] => *middle,
     }
 }
