@@ -5,6 +5,7 @@
 
 mod drift;
 mod examples;
+mod following;
 pub mod history;
 mod keep;
 mod lasting;
@@ -23,6 +24,7 @@ use crate::heat::{Heat, LASTING, SPANS, View};
 use crate::policy::PolicyConfig;
 use crate::units::{Now, VolumeRegion, nanos};
 pub use examples::{Drifted, Example};
+use following::Following;
 use history::GROUP_REGIONS;
 pub(crate) use keep::ForecastMemory;
 use lasting::Lasting;
@@ -129,11 +131,12 @@ pub(crate) struct Touched {
 struct Experts {
     lasting: [Lasting; SPANS],
     nearby: Nearby,
+    following: Following,
     rhythm: Rhythm,
     learned: Learned,
 }
 
-const EXPERTS: usize = SPANS + 3;
+const EXPERTS: usize = SPANS + 4;
 /// Where those of rhythm and of the network stand among all of them.
 const RHYTHM: usize = EXPERTS - 2;
 const LEARNED: usize = EXPERTS - 1;
@@ -146,6 +149,7 @@ impl Experts {
             lasting,
             long,
             &self.nearby,
+            &self.following,
             &self.rhythm,
             &self.learned,
         ]
@@ -158,6 +162,7 @@ impl Experts {
             lasting,
             long,
             &mut self.nearby,
+            &mut self.following,
             &mut self.rhythm,
             &mut self.learned,
         ]
@@ -241,6 +246,7 @@ impl Forecasts {
         let lasting = std::array::from_fn(|span| Lasting::new(span, horizons, heat));
         let experts = Experts {
             nearby: Nearby::new(lasting[LASTING].clone(), horizons),
+            following: Following::new(lasting[LASTING].clone(), horizons),
             rhythm: Rhythm::new(lasting[LASTING].clone(), horizons),
             learned: Learned::new(lasting[LASTING].clone(), horizons),
             lasting,

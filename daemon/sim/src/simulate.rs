@@ -289,6 +289,8 @@ impl Field<'_> {
 }
 
 #[cfg(test)]
+mod jobs;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod turns;
