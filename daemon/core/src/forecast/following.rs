@@ -101,10 +101,13 @@ impl Following {
                 continue;
             };
             let sum: f64 = of_run.iter().map(|one| one.touches).sum();
-            if !self.runs.contains_key(&at) && self.runs.len() >= RUNS_MAX {
+            let run = if self.runs.len() < RUNS_MAX {
+                self.runs.entry(at).or_insert_with(|| Run::new(now))
+            } else if let Some(run) = self.runs.get_mut(&at) {
+                run
+            } else {
                 continue;
-            }
-            let run = self.runs.entry(at).or_insert_with(|| Run::new(now));
+            };
             let left = scene.heat.left(now.nanos_since(run.last()))[LASTING];
             if run.touched(sum, f64::from(left), now, &times) {
                 begun.push(at);
