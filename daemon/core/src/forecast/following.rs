@@ -9,9 +9,10 @@
 //! memory that is bounded as in A. Metwally et al., "Efficient Computation of Frequent and Top-k
 //! Elements in Data Streams", ICDT 2005.
 //!
-//! Invariants: [`RUNS_MAX`] runs are followed at most, about [`BYTES_PER_RUN`] bytes each; those that
-//! were silent for longest are forgotten. An interval costs a look for each run that it touched, and
-//! some dozens for each of at most [`BEGUN_MAX`] that became active.
+//! Invariants: [`RUNS_MAX`] runs are followed at most, of [`BYTES_PER_RUN`] bytes each, with which the
+//! map's nodes are half full: 36 MB in all. Those that were silent for longest are forgotten. An
+//! interval costs a look for each run that it touched, and some dozens for each of at most
+//! [`BEGUN_MAX`] that became active. What was learned is not kept over a restart.
 
 mod links;
 
@@ -27,7 +28,7 @@ use crate::units::{Now, VolumeRegion};
 const RUN_REGIONS: u32 = 8;
 /// Runs that are followed, at most.
 const RUNS_MAX: usize = 1 << 16;
-/// Memory that one takes, its place in the map included.
+/// Memory that one takes, its key included.
 const BYTES_PER_RUN: usize = 280;
 /// Runs that became active in an interval of which it is asked what they follow, at most: where more
 /// do, everything is read, and nothing follows from that.
