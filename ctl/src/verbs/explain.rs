@@ -155,11 +155,11 @@ fn offers(offers: &[Offer], look: Look) -> String {
         Column::Left("TIER"),
         Column::Right("SAVES"),
         Column::Right("HAS TO EARN"),
-        Column::Right("OF IT WEAR"),
-        Column::Right("WEAR OF WRITES"),
-        Column::Right("A GIB WEARS"),
-        Column::Right("DEVICE TIME"),
-        Column::Right("OTHERS WOULD WAIT"),
+        Column::Right("WEAR"),
+        Column::Right("WRITES WEAR"),
+        Column::Right("GIB WEARS"),
+        Column::Right("DEVICE"),
+        Column::Right("OTHERS WAIT"),
         Column::Right("CONFIDENCE"),
     ];
     let row = |offer: &Offer| {

@@ -31,8 +31,8 @@ pub(crate) struct Simulate {
         num_args = 1..
     )]
     traces: Vec<PathBuf>,
-    /// Loads that are made up: hot, daily, weekly, phases, turns, streams, bursts, drift or mixed;
-    /// the same seed gives the same load
+    /// Loads that are made up: hot, daily, weekly, phases, turns, jobs, streams, bursts, drift or
+    /// mixed; the same seed gives the same load
     #[arg(long, value_name = "RECIPE[:SEED]", num_args = 1.., value_parser = parse_recipe)]
     made_up: Vec<MadeUp>,
     /// How much of what a trace touches fits on an NVMe device before a hard disk

@@ -8,6 +8,7 @@ mod class;
 mod contest;
 mod drift;
 mod examples;
+mod following;
 pub mod history;
 mod keep;
 mod lasting;
@@ -31,6 +32,7 @@ pub use class::{ClassCounts, ForecastClass};
 pub(crate) use class::{Classes, pays_from};
 use contest::Contest;
 pub use examples::{Drifted, Example};
+use following::Following;
 use history::GROUP_REGIONS;
 pub(crate) use keep::ForecastMemory;
 use lasting::Lasting;
@@ -129,11 +131,12 @@ pub(crate) struct Touched {
 struct Experts {
     lasting: [Lasting; SPANS],
     nearby: Nearby,
+    following: Following,
     rhythm: Rhythm,
     learned: Learned,
 }
 
-const EXPERTS: usize = SPANS + 3;
+const EXPERTS: usize = SPANS + 4;
 /// Where the one that reacts, that of rhythm and that of the network stand among all of them.
 const REACTIVE: usize = LASTING;
 const RHYTHM: usize = EXPERTS - 2;
@@ -147,6 +150,7 @@ impl Experts {
             lasting,
             long,
             &self.nearby,
+            &self.following,
             &self.rhythm,
             &self.learned,
         ]
@@ -159,6 +163,7 @@ impl Experts {
             lasting,
             long,
             &mut self.nearby,
+            &mut self.following,
             &mut self.rhythm,
             &mut self.learned,
         ]
@@ -239,6 +244,7 @@ impl Forecasts {
         let lasting = std::array::from_fn(|span| Lasting::new(span, horizons, heat));
         let experts = Experts {
             nearby: Nearby::new(lasting[LASTING].clone(), horizons),
+            following: Following::new(lasting[LASTING].clone(), horizons),
             rhythm: Rhythm::new(lasting[LASTING].clone(), horizons),
             learned: Learned::new(lasting[LASTING].clone(), horizons),
             lasting,

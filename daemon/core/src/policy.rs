@@ -9,6 +9,7 @@
 mod config;
 mod dispatch;
 mod shed;
+mod victims;
 
 pub(crate) use config::bounded;
 pub use config::{ConfigError, PolicyConfig};
@@ -16,15 +17,16 @@ pub use config::{ConfigError, PolicyConfig};
 use crate::budget::{Account, Blame, Pace};
 use crate::command::{Command, Stage};
 use crate::event::{HotRegion, Resources, Samples};
-use crate::forecast::{Forecasts, GroupForecast, HORIZONS, Scene, Stakes, Touched};
+use crate::forecast::{Forecasts, GroupForecast, Scene, Stakes, Touched};
 use crate::heat::{Heat, Touches};
 use crate::memory::{Memory, MemoryError};
 use crate::migrate::{Ended, Migrate};
-use crate::plan::{Candidate, Known, Victim};
+use crate::plan::{Candidate, Known};
 use crate::resource::Loads;
 use crate::units::{Bytes, MoveId, Now, VolumeRegion, nanos};
 use crate::volume::{Class, Member};
 use crate::wear::Wear;
+use victims::Victims;
 
 /// Most touches that are asked for before a region is reported.
 const HOT_THRESHOLD_MAX: u32 = 1 << 16;
@@ -44,15 +46,6 @@ pub(crate) struct Want {
     pub(crate) id: MoveId,
     pub(crate) candidate: Candidate,
     pub(crate) since: Now,
-}
-
-/// The coldest regions of a tier, as of some time.
-#[derive(Clone, Debug)]
-struct Victims {
-    class: Class,
-    as_of: Now,
-    /// By horizon.
-    lists: [Vec<Victim>; HORIZONS],
 }
 
 /// What the policy knows and wants.

@@ -109,6 +109,14 @@ impl<'a> EngineDriver<'a> {
         self.engine.latched()
     }
 
+    /// Whom the engine believes.
+    #[cfg(test)]
+    pub(crate) fn believed(&self) -> Option<tier_core::forecast::ExpertName> {
+        let experts = self.engine.status().experts;
+        let believed = experts.into_iter().find(|one| one.is_believed);
+        believed.map(|one| one.name)
+    }
+
     /// Gives an event, and those that follow from what the engine orders.
     fn step(&mut self, now: u64, event: Event, orders: &mut Vec<Order>) {
         let mut events = VecDeque::from([event]);

@@ -75,6 +75,8 @@ pub enum Part {
         /// Requests a second.
         per_second: f64,
     },
+    /// Jobs, each of which uses some sets one after the other.
+    Jobs(Jobs),
     /// Something is written, or read, from its beginning to its end, a little at a time.
     Streams {
         /// Seconds from one to the next, on average.
@@ -106,6 +108,28 @@ pub enum Part {
         /// Requests a second.
         per_second: f64,
     },
+}
+
+/// Jobs, each of which uses some sets one after the other. Which of them runs next, and when, is
+/// anybody's guess.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Jobs {
+    /// How many jobs.
+    pub jobs: u32,
+    /// Sets of each.
+    pub sets: u32,
+    /// Regions of each set.
+    pub regions: u32,
+    /// Seconds from the beginning of one to that of the next, on average.
+    pub every_seconds: f64,
+    /// How long a set is used, on average.
+    pub use_seconds: f64,
+    /// And how long nothing happens before the next.
+    pub pause_seconds: f64,
+    /// How much longer or shorter both may be, as a share.
+    pub jitter: f64,
+    /// Requests a second.
+    pub per_second: f64,
 }
 
 /// Of what a load consists.
@@ -163,6 +187,7 @@ pub fn recipes() -> Vec<Recipe> {
         recipe("weekly", 4.0 * WEEK, &[WORKDAYS, WEEKLY_BACKUP, QUIET]),
         recipe("phases", 12.0 * HOUR, &[PHASES, NOISE]),
         recipe("turns", 6.0 * HOUR, &[TURNS, NOISE]),
+        recipe("jobs", 12.0 * HOUR, &[JOBS, QUIET]),
         recipe("streams", 12.0 * HOUR, &[STREAMS, QUIET]),
         recipe("bursts", 6.0 * HOUR, &[HOT, BURSTS]),
         recipe("drift", 12.0 * HOUR, &[DRIFT, QUIET]),
@@ -218,6 +243,16 @@ const TURNS: Part = Part::Turns {
     jitter: 0.2,
     per_second: 5.0,
 };
+const JOBS: Part = Part::Jobs(Jobs {
+    jobs: 3,
+    sets: 3,
+    regions: 80,
+    every_seconds: 25.0 * MINUTE,
+    use_seconds: 4.0 * MINUTE,
+    pause_seconds: 2.0 * MINUTE,
+    jitter: 0.25,
+    per_second: 12.0,
+});
 const STREAMS: Part = Part::Streams {
     every_seconds: 20.0 * MINUTE,
     regions: 12,

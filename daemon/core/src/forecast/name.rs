@@ -16,6 +16,8 @@ pub enum ExpertName {
     Long,
     /// What lies beside what is in use will be used.
     Nearby,
+    /// What followed what is in use, earlier, will follow it again.
+    Following,
     /// What was used at this time of earlier periods will be used.
     Rhythm,
     /// What a recurrent network says will be used.
@@ -29,6 +31,7 @@ impl fmt::Display for ExpertName {
             Self::Lasting => "lasting",
             Self::Long => "long",
             Self::Nearby => "nearby",
+            Self::Following => "following",
             Self::Rhythm => "rhythm",
             Self::Learned => "learned",
         })

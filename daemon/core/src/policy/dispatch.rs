@@ -1,6 +1,7 @@
 //! From what is wanted to what is proposed: room, budget and turns.
 
-use super::{Policy, Victims, Want};
+use super::victims::Victims;
+use super::{Policy, Want};
 use crate::command::{Command, Reason};
 use crate::forecast::{LAST, copies};
 use crate::migrate::Migrate;
@@ -82,16 +83,16 @@ impl Policy {
     /// Until which horizon a want is worth most more than what it would displace, and how much.
     fn advantage(&self, candidate: &Candidate) -> (usize, f64) {
         let known = self.victims.iter().find(|one| one.class == candidate.to);
+        // What is wanted sooner leaves later.
+        let soon = candidate.touches_soon * self.hysteresis();
         let bar = |horizon: usize| {
-            let list = known.and_then(|one| one.lists.get(horizon));
-            let Some(list) = list.filter(|list| !list.is_empty()) else {
+            let is_filled =
+                |one: &&Victims| one.lists.get(horizon).is_some_and(|of| !of.is_empty());
+            let Some(known) = known.filter(is_filled) else {
                 return 0.0;
             };
-            // What is wanted sooner leaves later.
-            let mut may_leave = list
-                .iter()
-                .filter(|one| one.expected.soon() <= candidate.touches_soon * self.hysteresis());
-            may_leave.next().map_or(NEVER_SECONDS, |coldest| {
+            let coldest = known.coldest(horizon, soon);
+            coldest.map_or(NEVER_SECONDS, |coldest| {
                 self.loss(coldest, horizon, candidate.to, candidate.from)
                     + candidate.price.seconds * copies(horizon)
             })
@@ -358,11 +359,7 @@ impl Policy {
         if !self.victims.iter().any(fresh) {
             let lists = self.known(migrate, now).victims(class);
             self.victims.retain(|known| known.class != class);
-            self.victims.push(Victims {
-                class,
-                as_of: now,
-                lists,
-            });
+            self.victims.push(Victims::new(class, now, lists));
         }
     }
 

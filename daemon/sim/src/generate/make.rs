@@ -5,7 +5,7 @@ use rand_distr::{Distribution, Exp, Zipf};
 use rand_pcg::Pcg64Mcg;
 use tier_core::units::{Bytes, Micros};
 
-use super::Part;
+use super::{Jobs, Part};
 use crate::trace::{Op, Request};
 
 const REGION: u64 = 1 << 20;
@@ -89,6 +89,7 @@ impl Maker {
                 let sets: Vec<Vec<u32>> = (0..sets).map(|_| self.set(regions)).collect();
                 self.turns(&sets, (turn_seconds, pause_seconds), jitter, per_second);
             }
+            Part::Jobs(ref jobs) => self.jobs(jobs),
             Part::Streams {
                 every_seconds,
                 regions,
@@ -244,6 +245,25 @@ impl Maker {
                 self.random.random_range(0..sets.len())
             };
             at = until;
+        }
+    }
+
+    /// Now and then the sets of some job, one after the other; a job that is due while another runs
+    /// waits for its end.
+    fn jobs(&mut self, part: &Jobs) {
+        let per_second = 1.0 / part.every_seconds;
+        let sets = |maker: &mut Self| (0..part.sets).map(|_| maker.set(part.regions)).collect();
+        let jobs: Vec<Vec<Vec<u32>>> = (0..part.jobs.max(1)).map(|_| sets(self)).collect();
+        let (mut at, mut due) = (0.0_f64, self.gap(per_second));
+        while due < self.end {
+            at = at.max(due);
+            let job = self.random.random_range(0..jobs.len());
+            for set in jobs.get(job).into_iter().flatten() {
+                let until = at + part.use_seconds * self.about_one(part.jitter);
+                self.use_set(set, at, until, part.per_second);
+                at = until + part.pause_seconds * self.about_one(part.jitter);
+            }
+            due += self.gap(per_second);
         }
     }
 

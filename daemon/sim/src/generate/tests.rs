@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::trace::Op;
+use crate::trace::{Op, Request};
 
 fn regions(trace: &Trace) -> BTreeSet<u64> {
     let regions = trace.requests.iter().map(|request| request.offset.0 >> 20);
@@ -108,6 +108,67 @@ fn phases_return_mostly_in_one_order() {
         .filter(|number| span(*number).intersection(&first).count() * 2 > first.len())
         .collect();
     assert!((20..80).contains(&returns.len()), "{returns:?}");
+}
+
+/// Which of the sets are used one after the other, and from when on, in microseconds.
+fn uses(trace: &Trace, sets: &[BTreeSet<u64>]) -> Vec<(usize, u64)> {
+    let mut uses: Vec<(usize, u64)> = Vec::new();
+    for request in &trace.requests {
+        let region = request.offset.0 >> 20;
+        let of = sets.iter().position(|set| set.contains(&region));
+        if let Some(of) = of.filter(|of| uses.last().is_none_or(|last| last.0 != *of)) {
+            uses.push((of, request.at.0));
+        }
+    }
+    uses
+}
+
+#[test]
+fn a_jobs_sets_follow_one_another_and_which_job_is_next_and_when_is_open() {
+    let part = Part::Jobs(Jobs {
+        jobs: 2,
+        sets: 2,
+        regions: 16,
+        every_seconds: 3_000.0,
+        use_seconds: 240.0,
+        pause_seconds: 120.0,
+        jitter: 0.25,
+        per_second: 5.0,
+    });
+    let trace = only(part, 4.0 * DAY);
+    // Sets are found by the regions that are used within a few minutes of each other.
+    let mut sets: Vec<BTreeSet<u64>> = Vec::new();
+    let is_of_one_use = |one: &Request, next: &Request| next.at.0 - one.at.0 < 60_000_000;
+    for requests in trace.requests.chunk_by(is_of_one_use) {
+        let used: BTreeSet<u64> = requests.iter().map(|one| one.offset.0 >> 20).collect();
+        match sets.iter_mut().find(|set| !set.is_disjoint(&used)) {
+            Some(set) => set.extend(used),
+            None => sets.push(used),
+        }
+    }
+    assert_eq!(sets.len(), 4, "{sets:?}");
+    let uses = uses(&trace, &sets);
+    assert!(uses.len() > 100, "{}", uses.len());
+    // What follows a set is always the same for the first of a job, and open for the second.
+    let after = |set: usize| -> BTreeSet<usize> {
+        let pairs = uses.windows(2).filter(|pair| pair[0].0 == set);
+        pairs.map(|pair| pair[1].0).collect()
+    };
+    let firsts: Vec<usize> = (0..4).filter(|set| after(*set).len() == 1).collect();
+    assert_eq!(firsts.len(), 2, "{firsts:?}");
+    // Within a job some six minutes pass; from job to job, anything does.
+    let gaps = |is_within: bool| {
+        let pairs = uses
+            .windows(2)
+            .filter(|pair| firsts.contains(&pair[0].0) == is_within);
+        let gaps: Vec<u64> = pairs
+            .map(|pair| (pair[1].1 - pair[0].1) / 1_000_000)
+            .collect();
+        (gaps.iter().copied().min(), gaps.iter().copied().max())
+    };
+    let (within, between) = (gaps(true), gaps(false));
+    assert!(within.0 >= Some(260) && within.1 <= Some(460), "{within:?}");
+    assert!(between.1 > Some(3_000), "{between:?}");
 }
 
 #[test]
