@@ -189,7 +189,15 @@ pub(super) fn command(boot: &Boot<'_>) -> Command {
 fn machine(memory_mib: u32, kvm: bool) -> Command {
     let program = virtme().expect("checked by `available`");
     let image = kernel().expect("checked by `available`");
-    let mut command = Command::new(program);
+    // It starts others of its package by name.
+    let own = program.parent().unwrap_or(Path::new("")).to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths([own].into_iter().chain(std::env::split_paths(&path)));
+    let path = path.expect("folders without colons");
+    let mut command = Command::new("env");
+    command
+        .arg(format!("PATH={}", path.display()))
+        .arg(&program);
     command.arg("--run").arg(image);
     command.args([
         "--cpus",

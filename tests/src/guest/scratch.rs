@@ -37,12 +37,16 @@ impl Scratch {
     }
 }
 
+/// What cargo writes into its target folder: the first only if it made the folder itself, and
+/// `tests/setup` may have been there before.
+const MARKS: [&str; 2] = ["CACHEDIR.TAG", ".rustc_info.json"];
+
 /// The folder below cargo's target folder that holds whatever guests leave on the host.
 pub(super) fn guests_folder() -> PathBuf {
     let executable = std::env::current_exe().expect("own executable");
     let target = executable
         .ancestors()
-        .find(|folder| folder.join("CACHEDIR.TAG").exists())
+        .find(|folder| MARKS.iter().any(|mark| folder.join(mark).exists()))
         .map_or_else(std::env::temp_dir, Path::to_path_buf);
     let folder = target.join("guests");
     std::fs::create_dir_all(&folder).expect("folder for guests below the target folder");
