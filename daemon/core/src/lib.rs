@@ -5,6 +5,7 @@
 
 // The words.
 pub mod units;
+mod power;
 pub mod volume;
 pub mod event;
 pub mod command;

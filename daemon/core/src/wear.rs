@@ -16,6 +16,7 @@ pub use config::{MemberWear, WearConfig};
 use config::{Rating, YEAR_DAYS};
 
 use crate::event::Resources;
+use crate::power::exp2;
 use crate::units::{MemberIndex, Now, RegionSize, nanos};
 use crate::volume::{Class, Member};
 
@@ -195,11 +196,9 @@ impl Wear {
         let ahead_days = (used / per_year - self.allowed()) * YEAR_DAYS;
         // Not a number where there is no budget at all: nothing may be written then.
         if ahead_days.is_nan() {
-            return DOUBLINGS_MAX.exp2();
+            return exp2(DOUBLINGS_MAX);
         }
-        (ahead_days / DOUBLING_DAYS)
-            .clamp(0.0, DOUBLINGS_MAX)
-            .exp2()
+        exp2((ahead_days / DOUBLING_DAYS).clamp(0.0, DOUBLINGS_MAX))
     }
 
     fn rule(&self, flash: &Flash) -> WearRule {

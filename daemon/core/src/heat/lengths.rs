@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::power::{exp2, log2};
+
 /// Steps for each doubling: one is a third of a thousandth.
 const STEPS: f64 = 2_048.0;
 /// The newest have this weight at least, or a mean of very many would no longer change.
@@ -20,13 +22,13 @@ impl Length {
             clippy::cast_sign_loss,
             reason = "a cast from float to integer saturates"
         )]
-        let steps = (bytes.max(1.0).log2() * STEPS).round() as u16;
+        let steps = (log2(bytes.max(1.0)) * STEPS).round() as u16;
         Self(steps.max(1))
     }
 
     /// In bytes, if something was written.
     pub(super) fn bytes(self) -> Option<f64> {
-        (self.0 > 0).then(|| (f64::from(self.0) / STEPS).exp2())
+        (self.0 > 0).then(|| exp2(f64::from(self.0) / STEPS))
     }
 
     /// The mean with `touches` more that wrote so many bytes together; it was of `before` touches.
