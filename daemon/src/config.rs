@@ -1,12 +1,12 @@
 //! The configuration: what it holds, where it comes from, and what is wrong with it.
 //!
-//! Owns: [`Config`] and its sections, reading `/etc/tierd/tierd.toml`, and the words of every
-//! complaint about it. Invariants: an absent default file is the default configuration; an unknown
-//! key, a wrong type or a value out of range is an error that names the file, the line and the key,
-//! and then nothing of the file is used; every default in `systemd/tierd.toml` equals the code's (a
-//! test compares them). It reads one file and does nothing else.
+//! Owns: [`Config`] and its sections, and reading `/etc/tierd/tierd.toml`; the parser and the words of
+//! its complaints are `tier-config`'s. Invariants: an absent default file is the default
+//! configuration; an unknown key, a wrong type or a value out of range is an error that names the
+//! file, the line and the key, and then nothing of the file is used; every default in
+//! `systemd/tierd.toml` equals the code's (a test compares them). It reads one file and does nothing
+//! else.
 
-mod error;
 mod human;
 mod scan;
 mod sections;
@@ -18,10 +18,10 @@ use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tier_core::policy::{self, PolicyConfig};
+pub use tier_config::ConfigError;
+use tier_config::{OutOfRange, check_policy};
+use tier_core::policy::PolicyConfig;
 
-pub use self::error::ConfigError;
-use self::error::{OutOfRange, invalid_range, invalid_syntax};
 pub use self::scan::DeviceScan;
 pub use self::sections::{DaemonConfig, ForecastConfig, Intervals, ProbeConfig, RecordConfig};
 
@@ -69,19 +69,7 @@ impl Config {
 
     /// Reads the configuration from `text`; `path` is where it came from, for the errors.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let parsed = toml::Deserializer::parse(text)
-            .map_err(|error| invalid_syntax(path, text, "", &error))
-            .and_then(|deserializer| {
-                serde_path_to_error::deserialize(deserializer).map_err(|error| {
-                    let key = error.path().to_string();
-                    invalid_syntax(path, text, &key, error.inner())
-                })
-            });
-        let config: Self = parsed?;
-        config
-            .check()
-            .map_err(|wrong| invalid_range(path, text, wrong))?;
-        Ok(config)
+        tier_config::parse(text, path, Self::check)
     }
 
     /// The engine's parameters with the scale of `intervals` applied.
@@ -100,16 +88,7 @@ impl Config {
         self.daemon.check()?;
         self.probe.check()?;
         self.intervals.check()?;
-        self.policy.check().map_err(|wrong| match wrong {
-            policy::ConfigError::OutOfBounds { key, value, bounds } => {
-                OutOfRange::new(format!("policy.{key}"), value.to_string(), bounds)
-            }
-            policy::ConfigError::NoUuid(name) => {
-                let key = format!("policy.wear.members.{name}");
-                let bounds = "the UUID of a member, as `tierctl member list --json` shows it";
-                OutOfRange::new(key, format!("said of {name:?}"), bounds)
-            }
-        })?;
+        check_policy(&self.policy)?;
         self.forecast.check()?;
         self.record.check()
     }

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
+use tier_config::{ConfigError, load_policy};
 use tier_network::{BASE_MODEL, Network, Runtime};
 use tier_sim::generate::{Recipe, recipes};
 use tier_sim::trace::{Trace, TraceError};
 use tier_sim::{
-    Bytes, Class, Devices, GroupHistory, Kind, MemberSetup, PolicyOutcome, Profile, Setup,
-    SimulateError, simulate,
+    Bytes, Class, Devices, GroupHistory, Kind, MemberSetup, MemberWearStatus, MoneyStatus,
+    PolicyConfig, PolicyOutcome, Profile, Setup, SimulateError, simulate,
 };
 
 use crate::exit::Exit;
@@ -55,6 +56,13 @@ pub(crate) struct Simulate {
     /// tierd, or an ONNX file that `tierd-learn` has written
     #[arg(long, value_name = "base|FILE")]
     model: Option<PathBuf>,
+    /// Let the engine go by the policy of this file: the sections [policy] and [policy.wear] of the
+    /// daemon's configuration, and no others
+    ///
+    /// What it does not say is as in a daemon that was told nothing. Members of a simulation have no
+    /// UUIDs, so that endurance and prices are given by their class.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// Leave out the policies that react and the bounds, which take the most of the time
     #[arg(long)]
     alone: bool,
@@ -86,11 +94,15 @@ impl Simulate {
             Some(share) => Devices::FastShare(share),
             None => Devices::Members(self.members),
         };
+        let policy = match &self.policy {
+            Some(path) => load_policy(path).map_err(|error| unusable(&error))?,
+            None => PolicyConfig::default(),
+        };
         let setup = Setup {
             region_size: devices.region_size(),
             devices,
+            policy,
             alone: self.alone,
-            ..Setup::default()
         };
         let mut network = self.model.as_deref().map(network).transpose()?;
         let read = self.traces.iter().map(|path| -> Result<_, Failure> {
@@ -149,6 +161,17 @@ fn best_bound(policies: &[PolicyOutcome]) -> Option<&str> {
     let bounds = policies.iter().filter(|one| one.kind == Kind::Bound);
     let best = bounds.min_by(|one, other| slow_time(one).total_cmp(&slow_time(other)));
     best.map(|best| best.name.as_str())
+}
+
+fn unusable(error: &ConfigError) -> Failure {
+    match error {
+        ConfigError::Read { source, .. } => {
+            Failure::new(Exit::Io, format!("{error}: {source}")).with_errno(source.raw_os_error())
+        }
+        ConfigError::Invalid { .. } | ConfigError::Write(_) => {
+            Failure::new(Exit::Invalid, error.to_string())
+        }
+    }
 }
 
 fn unreadable(error: &TraceError) -> Failure {
@@ -254,7 +277,7 @@ fn shown(simulated: &Simulated, trace: &Trace, look: Look) -> String {
         ]
     };
     format!(
-        "{}: {} requests in {}{}\n{}\n",
+        "{}: {} requests in {}{}\n{}\n{}",
         simulated.trace,
         trace.requests.len(),
         seconds(to_seconds(trace.span().0)),
@@ -263,7 +286,49 @@ fn shown(simulated: &Simulated, trace: &Trace, look: Look) -> String {
             .map(|share| format!(", {} of what it touches on the fast device", percent(share)))
             .unwrap_or_default(),
         table(look, &columns, simulated.policies.iter().map(row)),
+        simulated.policies.iter().map(wear).collect::<String>(),
     )
+}
+
+/// What a policy wore flash for, a line for each member and one for money.
+fn wear(one: &PolicyOutcome) -> String {
+    let name = &one.name;
+    let member = |member: &MemberWearStatus| {
+        format!(
+            "Wear by {name}, member {} ({}): {} written of {} allowed by then, {} a year; in the end {} \
+             a GiB\n",
+            member.member.0,
+            member.class.name(),
+            size(whole(member.written_bytes)),
+            size(whole(member.allowed_bytes)),
+            size(whole(member.bytes_per_year)),
+            seconds(member.seconds_per_gib),
+        )
+    };
+    let money = |money: MoneyStatus| {
+        let budget = (money.per_year > 0.0).then(|| {
+            let (allowed, per_year) = (money.allowed, money.per_year);
+            format!(" of {allowed:.2} allowed by then, {per_year:.2} a year")
+        });
+        let budget = budget.unwrap_or_default();
+        format!(
+            "Money for wear by {name}: {:.2} spent{budget}\n",
+            money.spent
+        )
+    };
+    one.wear.as_ref().map_or_else(String::new, |wear| {
+        let members = wear.members.iter().map(member);
+        members.chain(wear.money.map(money)).collect()
+    })
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "bytes that were written or may be, shown with three digits"
+)]
+fn whole(bytes: f64) -> u64 {
+    bytes.max(0.0) as u64
 }
 
 fn name(one: &PolicyOutcome, bound: Option<&str>) -> String {

@@ -189,3 +189,86 @@ fn a_load_can_be_made_up() {
         "{neither:?}"
     );
 }
+
+/// The engine alone by a policy of this text.
+fn with_policy(text: &str, form: &[&str]) -> Ran {
+    let folder = TempDir::new().unwrap();
+    let (path, policy) = (skewed(&folder), folder.path().join("policy.toml"));
+    std::fs::write(&policy, text).unwrap();
+    let file = policy.to_str().unwrap();
+    let words = ["--trace", path.to_str().unwrap(), "--alone"];
+    simulate(&[&words[..], &["--policy", file], form].concat())
+}
+
+#[test]
+fn a_policy_can_be_tried_and_what_flash_it_wears_is_told() {
+    let engine = |text: &str| {
+        let ran = with_policy(text, &["--json"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let shown: Value = serde_json::from_str(&ran.stdout).unwrap();
+        shown["policies"].as_array().unwrap()[3].clone()
+    };
+    let usual = engine("");
+    assert!(usual["whole"]["moved_bytes"].as_u64().unwrap() > 0);
+    let still = engine("[policy]\nenabled = false\n");
+    assert_eq!(still["whole"]["moved_bytes"], 0);
+    let day = engine("[policy.wear]\nnvme_drive_writes_per_day = 1e-8\n");
+    let flash = |one: &Value, what: &str| one["wear"]["members"][0][what].as_f64().unwrap();
+    // 100 GB, which a smaller member is taken to be a part of, a hundred-millionth each day.
+    assert!(
+        (flash(&day, "bytes_per_year") / 3.65e5 - 1.0).abs() < 1e-9,
+        "{day}"
+    );
+    assert!(flash(&day, "written_bytes") > 0.0);
+    assert!(flash(&day, "seconds_per_gib") > flash(&usual, "seconds_per_gib"));
+    let budget = "[policy.wear]\nnvme_money_per_terabyte = 90.0\nmoney_per_year = 20.0\n";
+    let ran = with_policy(budget, &[]);
+    for words in [
+        "Wear by engine, member 0 (nvme): ",
+        " of 1.64 allowed by then, 20.00 a year\n",
+    ] {
+        assert!(ran.stdout.contains(words), "no {words:?} in {}", ran.stdout);
+    }
+}
+
+#[test]
+fn mistakes_of_a_policy_are_named_as_the_daemon_names_them() {
+    let member = "[policy.wear.members.\"0f6d7e7a-3b0c-4f3e-9d65-0a53c4c1b111\"]\nmoney = 1.0\n";
+    for (text, says) in [
+        (
+            "[policy]\n\nhedroom = 0.1\n",
+            "policy.toml:3: there is no key `hedroom` in [policy]",
+        ),
+        (
+            "[policy]\nheadroom = 2.0\n",
+            "policy.toml:2: `policy.headroom` is 2, and has to be",
+        ),
+        (
+            "[policy.wear]\nrated_years = 0\n",
+            "policy.toml:2: `policy.wear.rated_years` is 0",
+        ),
+        (
+            "[policy]\nenabled = 1\n",
+            "policy.toml:2: `policy.enabled`: invalid type",
+        ),
+        (
+            "headroom = 0.1\n",
+            "policy.toml:1: there is no section or key `headroom`",
+        ),
+        (
+            member,
+            "members have no UUIDs; give the ratings of their class",
+        ),
+    ] {
+        let ran = with_policy(text, &[]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (INVALID, ""), "{ran:?}");
+        assert!(ran.stderr.contains(says), "{ran:?}");
+    }
+    let ran = simulate(&["--made-up", "hot", "--policy", "/nonexistent/policy.toml"]);
+    assert_eq!(ran.code, IO, "{ran:?}");
+    assert!(
+        ran.stderr
+            .contains("/nonexistent/policy.toml: No such file"),
+        "{ran:?}"
+    );
+}

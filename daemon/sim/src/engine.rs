@@ -15,6 +15,7 @@ use tier_core::units::{
     Bytes, Generation, MemberIndex, MemberRegion, Micros, MoveId, Now, RegionSize, VolumeRegion,
 };
 use tier_core::volume::{Leg, Member, VolumeState};
+use tier_core::wear::WearStatus;
 use tier_core::{Engine, PolicyConfig};
 
 use crate::counts::{Ends, add};
@@ -107,6 +108,11 @@ impl<'a> EngineDriver<'a> {
     /// Why the engine begins nothing more, if it found a rule broken.
     pub(crate) fn latched(&self) -> Option<&str> {
         self.engine.latched()
+    }
+
+    /// How much of the budgets of wear is used, and what it costs.
+    pub(crate) fn wear(&self) -> WearStatus {
+        self.engine.status().wear
     }
 
     /// Whom the engine believes.

@@ -24,9 +24,11 @@ mod simulate;
 pub use counts::each_touch;
 pub use engine::Forecaster;
 pub use field::{Devices, MemberSetup};
+pub use tier_core::PolicyConfig;
 pub use tier_core::forecast::{GroupForecast, GroupHistory};
 pub use tier_core::units::{Bytes, Micros};
 pub use tier_core::volume::{Class, Profile};
+pub use tier_core::wear::{MemberWearStatus, MoneyStatus, WearStatus};
 
 pub use outcome::{Outcome, Part};
 pub use simulate::{Kind, Params, PolicyOutcome, Setup, SimulateError, simulate};

@@ -9,6 +9,7 @@ use serde::Serialize;
 use tier_core::PolicyConfig;
 use tier_core::units::{Bytes, MemberIndex, RegionSize};
 use tier_core::volume::Class;
+use tier_core::wear::WearStatus;
 
 use crate::bounds::{Belady, Clairvoyant, MoveCost, Names};
 use crate::engine::{EngineDriver, Forecaster};
@@ -71,6 +72,9 @@ pub struct PolicyOutcome {
     pub timed: bool,
     /// What it was told, by name.
     pub params: Params,
+    /// How much of its budgets of wear it used, and what wear cost it in the end; the engine's only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wear: Option<WearStatus>,
     /// What came of it.
     #[serde(flatten)]
     pub outcome: Outcome,
@@ -154,7 +158,8 @@ pub fn simulate<'a>(
             )
             .0,
     ];
-    let (engine, driver) = field.run_engine(setup, forecaster);
+    let (mut engine, driver) = field.run_engine(setup, forecaster);
+    engine.wear = Some(driver.wear());
     if let Some(why) = driver.latched() {
         return Err(SimulateError::Latched(why.to_owned()));
     }
@@ -295,6 +300,7 @@ impl Field<'_> {
             kind,
             timed: true,
             params: Params::new(),
+            wear: None,
             outcome,
         };
         (outcome, driver)

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tier_config::OutOfRange;
 use tier_core::units::Bytes;
 
-use super::error::OutOfRange;
 use super::{DeviceScan, human};
 use crate::logging::{Format, Level};
 

@@ -1,6 +1,6 @@
 //! What is wrong with a configuration, said so that it can be mended.
 //!
-//! Owns: [`ConfigError`] and how a place in the file is found for it.
+//! Owns: [`ConfigError`], [`OutOfRange`] and how a place in the file is found for it.
 
 use std::fmt::Write as _;
 use std::io;
@@ -46,7 +46,7 @@ fn place(path: &Path, line: Option<usize>) -> String {
 
 /// A value of the right type that makes no sense.
 #[derive(Debug)]
-pub(super) struct OutOfRange {
+pub struct OutOfRange {
     key: String,
     value: String,
     wanted: String,
@@ -54,7 +54,8 @@ pub(super) struct OutOfRange {
 
 impl OutOfRange {
     /// The value of `key` is `value`, and has to be `wanted`.
-    pub(super) fn new(key: impl Into<String>, value: String, wanted: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn new(key: impl Into<String>, value: String, wanted: impl Into<String>) -> Self {
         Self {
             key: key.into(),
             value,
@@ -64,7 +65,7 @@ impl OutOfRange {
 }
 
 /// The error for a value out of range, with the line that holds it.
-pub(super) fn invalid_range(path: &Path, text: &str, wrong: OutOfRange) -> ConfigError {
+pub(crate) fn invalid_range(path: &Path, text: &str, wrong: OutOfRange) -> ConfigError {
     let OutOfRange { key, value, wanted } = wrong;
     ConfigError::Invalid {
         path: path.to_owned(),
@@ -75,7 +76,7 @@ pub(super) fn invalid_range(path: &Path, text: &str, wrong: OutOfRange) -> Confi
 }
 
 /// The error for text that is no TOML, an unknown key or a value of a wrong type.
-pub(super) fn invalid_syntax(
+pub(crate) fn invalid_syntax(
     path: &Path,
     text: &str,
     key: &str,
