@@ -50,6 +50,45 @@ const NOT_IN_CORE: &[&str] = &[
     "HashSet",
 ];
 
+/// Functions of numbers whose precision the standard library leaves unspecified ("varies by platform,
+/// Rust version, and can even differ within the same execution"), so that the same events would not give
+/// the same commands everywhere. `powi` is one of them. `sqrt` and `mul_add` are not: those it guarantees
+/// to round as IEEE 754 has it. `daemon/core/src/power.rs` has powers of two and their logarithm.
+const UNSPECIFIED: &[&str] = &[
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "cbrt",
+    "cos",
+    "cosh",
+    "erf",
+    "erfc",
+    "exp",
+    "exp2",
+    "exp_m1",
+    "gamma",
+    "hypot",
+    "ln",
+    "ln_1p",
+    "ln_gamma",
+    "log",
+    "log10",
+    "log2",
+    "powf",
+    "powi",
+    "sin",
+    "sin_cos",
+    "sinh",
+    "tan",
+    "tanh",
+    "to_degrees",
+    "to_radians",
+];
+
 type Rule = fn(&Path, &str) -> Vec<String>;
 
 /// Each rule with a file that it must catch.
@@ -64,6 +103,21 @@ const RULES: &[(Rule, &str, &str)] = &[
         core_is_pure,
         "daemon/core/src/map.rs",
         "use std::collections::HashMap;\n",
+    ),
+    (
+        core_rounds_alike_everywhere,
+        "daemon/core/src/wear.rs",
+        "    let price = base * ahead\n        .exp2();\n",
+    ),
+    (
+        core_rounds_alike_everywhere,
+        "daemon/core/src/wear.rs",
+        "    let all = rates.map(f64::ln_1p);\n",
+    ),
+    (
+        core_rounds_alike_everywhere,
+        "daemon/core/src/wear.rs",
+        "#[cfg(test)]\nfn seen() {}\nfn shown(of: f64) -> f64 { of.powi(2) }\n",
     ),
     (
         nothing_is_unfinished,
@@ -120,6 +174,42 @@ fn core_is_pure(path: &Path, text: &str) -> Vec<String> {
     lines_with(path, text, "does what the core may not", |line| {
         NOT_IN_CORE.iter().any(|name| code(line).contains(name))
     })
+}
+
+fn core_rounds_alike_everywhere(path: &Path, text: &str) -> Vec<String> {
+    if !is_rust(path) || !path.starts_with("daemon/core/src") || is_for_tests(path) {
+        return Vec::new();
+    }
+    let what = "rounds in each system's own way; power.rs reckons alike everywhere";
+    lines_with(path, without_tests(text), what, |line| {
+        let code = code(line);
+        UNSPECIFIED.iter().any(|name| names_function(&code, name))
+    })
+}
+
+/// Whether a line calls this function of a number, or hands it on.
+fn names_function(code: &str, name: &str) -> bool {
+    let is_word = |rest: &str| {
+        let word = rest.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+        word.into_iter().next() == Some(name)
+    };
+    let of_types = ["f32::", "f64::"];
+    let is_handed = |of: &&str| code.split(*of).skip(1).any(is_word);
+    code.contains(&format!(".{name}(")) || of_types.iter().any(is_handed)
+}
+
+/// Files of the core that are built for its tests alone.
+fn is_for_tests(path: &Path) -> bool {
+    let mut parts = path
+        .components()
+        .filter_map(|part| part.as_os_str().to_str());
+    parts.any(|part| ["tests", "tests.rs", "testing.rs", "sim", "sim.rs"].contains(&part))
+}
+
+/// A file up to its module of tests, which comes last.
+fn without_tests(text: &str) -> &str {
+    text.find("#[cfg(test)]\nmod tests {")
+        .map_or(text, |at| &text[..at])
 }
 
 fn nothing_is_unfinished(path: &Path, text: &str) -> Vec<String> {
@@ -203,6 +293,31 @@ fn each_rule_catches_its_canary() {
             !rule(Path::new(path), text).is_empty(),
             "rule {number} let {path} pass"
         );
+    }
+}
+
+/// What the core may do, so that a rule which catches everything is seen.
+#[test]
+fn what_rounds_alike_everywhere_may_stand_in_the_core_and_anything_in_its_tests() {
+    for (path, text) in [
+        (
+            "wear.rs",
+            "    root = root.sqrt().mul_add(2.0, 1.0); // once .exp(\n",
+        ),
+        (
+            "wear.rs",
+            "    let catalogue = exp2(of) + self.logs(2.0) + f64::EPSILON;\n",
+        ),
+        ("wear/tests.rs", "    let exact = of.exp2();\n"),
+        ("sim/disks.rs", "    let exact = of.exp2();\n"),
+        (
+            "power.rs",
+            "#[cfg(test)]\nmod tests {\n    fn exact() -> f64 { 2.0_f64.powi(3) }\n}\n",
+        ),
+    ] {
+        let path = Path::new("daemon/core/src").join(path);
+        let complaints = core_rounds_alike_everywhere(&path, text);
+        assert!(complaints.is_empty(), "{complaints:?}");
     }
 }
 
