@@ -158,7 +158,7 @@ impl Engine {
             } => migrate.copy_not_begun(id, may_copy, &error),
             Event::LegState { id, state } => migrate.leg_state(id, state),
             Event::TargetsFlushed { ids } => migrate.targets_flushed(&ids),
-            Event::FlushFailed { ids, error } => migrate.flush_failed(&ids, &error),
+            Event::FlushFailed { ids, error } => migrate.flush_failed(&ids, &error, now),
             Event::Committed { generation } => migrate.committed(generation, now),
             Event::CommitFailed { can_retry, error } => {
                 migrate.commit_failed(can_retry, &error, now);

@@ -225,6 +225,10 @@ pub enum LegFault {
     Read,
     /// A flush of it.
     Flush,
+    /// The kernel no longer says, and names neither leg. It forgets all errors when it finds every
+    /// chunk in sync (`reset_ms_flags` in drivers/md/dm-raid1.c): when a copy is complete, and
+    /// after each flush that failed on a complete mirror.
+    Forgotten,
 }
 
 impl fmt::Display for LegFault {
@@ -234,15 +238,29 @@ impl fmt::Display for LegFault {
             Self::Copy => "the copy failed on it",
             Self::Read => "a read of it failed",
             Self::Flush => "a flush of it failed",
+            Self::Forgotten => "the kernel forgot at what",
         })
     }
 }
 
 impl MirrorState {
-    /// Whether both legs are alive and every chunk is in sync: the check of rule 3.
+    /// Whether every chunk is in sync and no leg has failed: the check of rule 3.
     #[must_use]
     pub const fn is_complete(self) -> bool {
-        self.source_alive && self.target_alive && self.in_sync_chunks == self.total_chunks
+        self.is_well() && self.in_sync_chunks == self.total_chunks
+    }
+
+    /// Whether no leg has failed.
+    #[must_use]
+    pub const fn is_well(self) -> bool {
+        self.source_alive && self.target_alive && !self.is_in_doubt()
+    }
+
+    /// Whether a leg has failed and the kernel no longer says which. Writes may have reached one leg
+    /// only since then; in chunks that are not in sync, that is the source.
+    #[must_use]
+    pub const fn is_in_doubt(self) -> bool {
+        self.source_alive && self.target_alive && matches!(self.fault, Some(LegFault::Forgotten))
     }
 }
 

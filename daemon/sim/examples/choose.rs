@@ -45,7 +45,7 @@ struct Group {
 
 type Parameter = (&'static str, fn(&mut PolicyConfig) -> &mut f64, [f64; 2]);
 
-const PARAMETERS: [Parameter; 7] = [
+const PARAMETERS: [Parameter; 4] = [
     (
         "half_life_seconds",
         |of| &mut of.half_life_seconds,
@@ -58,13 +58,6 @@ const PARAMETERS: [Parameter; 7] = [
         [60.0, 900.0],
     ),
     ("device_price", |of| &mut of.device_price, [0.5, 2.0]),
-    ("plan_seconds", |of| &mut of.plan_seconds, [30.0, 120.0]),
-    ("tier_headroom", |of| &mut of.tier_headroom, [0.005, 0.02]),
-    (
-        "insurance_share",
-        |of| &mut of.insurance_share,
-        [0.025, 0.10],
-    ),
 ];
 
 fn settings() -> Vec<Setting> {

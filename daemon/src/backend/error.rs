@@ -81,6 +81,15 @@ pub enum BackendError {
     /// The move's device still mirrors.
     #[error("move {0} still mirrors; drop one of its legs first")]
     StillMirrors(MoveId),
+    /// A leg failed and the kernel forgot which, and it could not be found out: the mirror runs on.
+    #[error(
+        "a leg of move {0} failed and the kernel forgot which; writes went on while the legs were \
+         compared, and none of them is dropped before that is known"
+    )]
+    InDoubt(MoveId),
+    /// A device could not be read.
+    #[error(transparent)]
+    Block(#[from] tier_sys::block::BlockError),
     /// The leg was dropped, but the mirror could not be taken down and may still copy to it: that
     /// leg must not be used for anything else.
     #[error("move {id} has dropped its leg, but its mirror may still copy to it: {source}")]
@@ -142,6 +151,7 @@ impl BackendError {
             | Self::Kernel { source, .. }
             | Self::Stuck { source, .. } => source.raw_os_error(),
             Self::StillCopies { source, .. } => source.errno(),
+            Self::Block(source) => source.errno(),
             _ => None,
         }
     }
@@ -149,6 +159,6 @@ impl BackendError {
     /// Whether the same call may succeed later without anyone mending anything.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::HoldTimedOut { .. })
+        matches!(self, Self::HoldTimedOut { .. } | Self::InDoubt(_))
     }
 }

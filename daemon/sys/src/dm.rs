@@ -180,6 +180,7 @@ impl HoldControl {
             data: &self.message.data,
             at: 0,
             left,
+            events: self.message.event_nr,
         })
     }
 
@@ -243,6 +244,16 @@ pub struct StatusLines<'data> {
     data: &'data [u8],
     at: usize,
     left: u32,
+    events: u32,
+}
+
+impl StatusLines<'_> {
+    /// How many events the device had, as of before the lines were made (`table_status` in
+    /// drivers/md/dm-ioctl.c takes them down in this order).
+    #[must_use]
+    pub const fn events(&self) -> u32 {
+        self.events
+    }
 }
 
 impl<'data> Iterator for StatusLines<'data> {
@@ -308,6 +319,7 @@ mod tests {
             data: &data,
             at: 0,
             left: 2,
+            events: 0,
         };
         let lines: Vec<_> = lines.collect();
         assert_eq!(lines[0].kind, "zero");
@@ -327,12 +339,14 @@ mod tests {
             data: &data[..30],
             at: 0,
             left: 1,
+            events: 0,
         };
         assert_eq!(lines.count(), 0);
         let lines = StatusLines {
             data: &data,
             at: 0,
             left: 2,
+            events: 0,
         };
         assert_eq!(lines.count(), 1);
     }

@@ -162,7 +162,8 @@ fn dd(from: &Span, to: &Span, bytes: u64) -> Duration {
 
 fn is_complete(control: &mut HoldControl, mirror: &str) -> bool {
     let mut lines = control.status(mirror).expect("status of the mirror");
-    let state = lines.find_map(|line| parse_mirror_status(line.status));
+    let events = lines.events();
+    let state = lines.find_map(|line| parse_mirror_status(line.status, events));
     state.expect("it is a mirror").is_complete()
 }
 

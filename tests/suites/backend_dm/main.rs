@@ -13,6 +13,7 @@ mod begin;
 #[cfg(feature = "canary")]
 mod canaries;
 mod conformance;
+mod doubt;
 mod faults;
 mod holds;
 mod kills;

@@ -17,6 +17,7 @@
     reason = "how long good blocks could not be read is a figure to look at"
 )]
 
+mod flushes;
 mod metadata;
 
 use std::collections::BTreeSet;

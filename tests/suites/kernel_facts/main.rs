@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
 
 mod claims;
+mod forgets;
 mod holds;
 mod limits;
 mod mirror;

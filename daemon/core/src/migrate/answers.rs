@@ -56,6 +56,7 @@ impl Migrate {
             return;
         }
         let well = one.source_alive() && one.target_alive();
+        let in_doubt = one.is_in_doubt();
         one.observe(state);
         #[cfg(any(test, feature = "canary"))]
         if self.mutation == Some(super::Mutation::ForwardIncomplete)
@@ -64,6 +65,13 @@ impl Migrate {
         {
             one.was_complete = true;
             one.wish = Kept::Target;
+        }
+        if one.is_in_doubt() && !in_doubt {
+            self.out.push(Command::Warn(format!(
+                "move {id}: a leg failed, on member {} or {}, and the kernel forgot which: they are \
+                 compared",
+                one.source.member, one.target.member
+            )));
         }
         if well && !(one.source_alive() && one.target_alive()) {
             let which = if one.source_alive() {
@@ -94,7 +102,8 @@ impl Migrate {
         }
     }
 
-    pub(crate) fn flush_failed(&mut self, ids: &[MoveId], error: &str) {
+    pub(crate) fn flush_failed(&mut self, ids: &[MoveId], error: &str, now: Now) {
+        let retry_at = Self::after(now, self.limits.retry_nanos);
         for id in ids {
             let Some(one) = self
                 .live
@@ -107,6 +116,10 @@ impl Migrate {
             #[cfg(any(test, feature = "canary"))]
             if self.mutation == Some(super::Mutation::FlushTwice) {
                 continue;
+            }
+            // The only leg that has everything is flushed again and again.
+            if one.stale == Some(Kept::Source) {
+                one.retry_at = retry_at;
             }
             one.target_failed = true;
             one.fail(&format!(
@@ -159,6 +172,13 @@ impl Migrate {
 
     pub(crate) fn drop_refused(&mut self, id: MoveId, state: MirrorState, now: Now) {
         self.drop_failed_with(id, now, "the mirror was not complete in the hold");
+        if let Some(one) = self.live.get_mut(&id).filter(|one| one.is_in_doubt()) {
+            one.stale = match (state.source_alive, state.target_alive) {
+                (false, true) => Some(Kept::Source),
+                (true, false) => Some(Kept::Target),
+                _ => None,
+            };
+        }
         self.leg_state(id, state);
         // A leg that failed is answered at once; only a mirror that shows nothing wrong waits.
         if let Some(one) = self.live.get_mut(&id).filter(|_| !state.is_complete()) {

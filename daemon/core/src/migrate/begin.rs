@@ -203,6 +203,7 @@ impl Migrate {
             wish: Kept::Target,
             mirror: None,
             was_complete: false,
+            stale: None,
             flushed: false,
             target_failed: false,
             adopted: false,

@@ -87,6 +87,8 @@ pub(crate) struct Move {
     /// Whether the mirror was ever complete: from then on each leg has every acknowledged write,
     /// as one that a leg refused is parked.
     pub(crate) was_complete: bool,
+    /// The leg that lacks acknowledged writes, where the kernel does not say so.
+    pub(crate) stale: Option<Kept>,
     pub(crate) flushed: bool,
     /// Whether the target is to be set aside when the move is over.
     pub(crate) target_failed: bool,
@@ -132,7 +134,7 @@ impl Move {
         if self.home_since > around.marked {
             return Step::Mark;
         }
-        let require_complete = keep == Kept::Target && self.source_alive();
+        let require_complete = keep == Kept::Target && self.source_alive() && !self.is_in_doubt();
         Step::Drop {
             keep,
             require_complete,
@@ -141,8 +143,17 @@ impl Move {
 
     /// The leg that is to survive, from the health of both.
     pub(crate) fn keeps(&self) -> Kept {
+        match self.stale {
+            Some(Kept::Source) => return Kept::Target,
+            Some(Kept::Target) => return Kept::Source,
+            None => {}
+        }
         if self.wish == Kept::Source {
             return Kept::Source;
+        }
+        // Who drops a leg compares them.
+        if self.is_in_doubt() {
+            return self.home;
         }
         match (self.source_alive(), self.target_alive()) {
             (true, true) => Kept::Target,
@@ -158,6 +169,11 @@ impl Move {
 
     pub(crate) fn target_alive(&self) -> bool {
         self.mirror.is_none_or(|state| state.target_alive)
+    }
+
+    /// Whether one leg failed and nobody knows which.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.stale.is_none() && self.mirror.is_some_and(MirrorState::is_in_doubt)
     }
 
     /// Takes in how the mirror stands.
@@ -178,6 +194,11 @@ impl Move {
             let text = self.says_failed(Kept::Source);
             self.error
                 .get_or_insert(format!("{text}, and its target failed too"));
+        } else if state.is_in_doubt() && in_sync {
+            self.error
+                .get_or_insert("one of its legs failed, and the kernel forgot which".to_owned());
+        } else if state.is_in_doubt() {
+            self.fail("one of its legs failed when its copy ended, and the kernel forgot which");
         } else if state.source_alive && state.target_alive && self.was_complete && !in_sync {
             // Nobody reports an error, and yet chunks are behind: the kernel copies from the
             // source again, so that the target is not to be believed.

@@ -133,9 +133,10 @@ impl Control {
             .calls
             .status(name)
             .map_err(|e| failed("read the status of", name, e))?;
+        let events = lines.events();
         let (mut state, mut seen) = (None, String::new());
         for line in lines.filter(|line| line.kind == "mirror") {
-            state = parse_mirror_status(line.status);
+            state = parse_mirror_status(line.status, events);
             line.status.clone_into(&mut seen);
         }
         state.ok_or_else(|| BackendError::Foreign {

@@ -114,6 +114,17 @@ impl Control {
     /// Not bounded, and all signals but `SIGKILL` are kept away, for the reason at the top of this
     /// file. It waits for I/O in flight on this one extent only.
     pub(crate) fn swap_mirror(&mut self, mirror: &str) -> Result<(), BackendError> {
+        self.swap_mirror_if(mirror, || Ok(true)).map(|_| ())
+    }
+
+    /// The same, but only if `may`, which is asked while nothing is in flight on the mirror, says
+    /// so; else, or if it cannot tell, the mirror runs on as it was, with no table loaded, and what
+    /// was parked is tried again. The extent is held for as long as that takes.
+    pub(crate) fn swap_mirror_if(
+        &mut self,
+        mirror: &str,
+        may: impl FnOnce() -> Result<bool, BackendError>,
+    ) -> Result<bool, BackendError> {
         let held_back = SignalsHeldBack::in_this_thread()
             .map_err(|source| failed("keep signals away while suspending", mirror, source));
         let _held_back = match held_back {
@@ -123,7 +134,16 @@ impl Control {
         if let Err(source) = self.calls.suspend(mirror) {
             return Err(self.clear_after(mirror, failed("suspend", mirror, source)));
         }
-        self.swap_in(mirror, UdevRules::NodeOnly)
+        let told = may();
+        if matches!(told, Ok(true)) {
+            return self.swap_in(mirror, UdevRules::NodeOnly).map(|()| true);
+        }
+        let back = self.put_back(mirror, UdevRules::NodeOnly);
+        match (told, back) {
+            (told, Ok(())) => told,
+            (Ok(_), Err(source)) => Err(failed("let go of", mirror, source)),
+            (Err(first), Err(source)) => Err(stuck(first, "let go of", mirror, source)),
+        }
     }
 
     /// Suspends `device`, unless I/O in flight lasts longer than `limit`. On an error it runs on,
@@ -205,11 +225,12 @@ impl Control {
     }
 
     fn state_in_hold(&mut self, mirror: &str) -> io::Result<MirrorState> {
-        self.calls
-            .status(mirror)?
+        let lines = self.calls.status(mirror)?;
+        let events = lines.events();
+        lines
             .filter(|line| line.kind == "mirror")
             .last()
-            .and_then(|line| parse_mirror_status(line.status))
+            .and_then(|line| parse_mirror_status(line.status, events))
             .ok_or_else(|| io::Error::from_raw_os_error(libc::EPROTO))
     }
 }

@@ -39,6 +39,7 @@ mod calls;
 #[cfg(feature = "canary")]
 pub mod canary;
 mod control;
+mod doubt;
 pub mod events;
 pub mod flush;
 mod hold;
@@ -207,7 +208,7 @@ impl DmBackend {
             let Home::Move(id) = run.home else { continue };
             if let Behind::Mirror(_) = self.behind(id)? {
                 let state = self.mirror_state(id)?;
-                if !(state.source_alive && state.target_alive) {
+                if !state.is_well() {
                     return Err(BackendError::UnhealthyMove { id, state });
                 }
             }
@@ -354,7 +355,9 @@ impl Backend for DmBackend {
                     Kept::Source => mirror.source,
                     Kept::Target => mirror.target,
                 };
-                if drop.require_complete {
+                if self.mirror_state(id)?.is_in_doubt() {
+                    self.drop_in_doubt(id, &mirror, drop.keep)?
+                } else if drop.require_complete {
                     self.drop_if_complete(id, kept)?
                 } else {
                     self.drop_unconditionally(id, kept)?

@@ -192,16 +192,22 @@ impl DmBackend {
 
     /// Makes a mirror that has lost a leg linear on the kept one, so that its parked writes go on.
     fn free_parked(&mut self, id: MoveId, kept: Place) -> Result<(), BackendError> {
+        let name = self.load_linear(id, kept)?;
+        self.control.swap_mirror(&name)
+    }
+
+    /// Loads into a move's mirror, whose name it gives, the table of one leg alone.
+    pub(super) fn load_linear(&mut self, id: MoveId, kept: Place) -> Result<String, BackendError> {
         let name = self.names.name(Device::Mirror(id));
         let length = self.inner_length(&name)?;
         self.control.load(
             &name,
             &behind_lead_in(kept.device, length, Target::Linear(kept)),
         )?;
-        self.control.swap_mirror(&name)
+        Ok(name)
     }
 
-    fn inner_length(&self, name: &str) -> Result<Sectors, BackendError> {
+    pub(super) fn inner_length(&self, name: &str) -> Result<Sectors, BackendError> {
         after_lead_in(&self.control.table(name)?)
             .map(|(length, _)| length)
             .ok_or_else(|| not_ours(name, "it does not begin with the lead-in"))
@@ -265,22 +271,29 @@ impl DmBackend {
         kept: Place,
     ) -> Result<GateSwap, BackendError> {
         let state = self.mirror_state(id)?;
-        if !(state.source_alive && state.target_alive) {
-            self.free_parked(id, kept)?;
-            return self.swap_gate(id, kept, false);
+        if !state.is_well() {
+            return self.drop_lost(id, kept);
         }
         match self.swap_gate(id, kept, false) {
             Err(BackendError::HoldTimedOut { device, limit }) => {
                 // Perhaps because a leg was lost just now, and writes were parked meanwhile.
                 let state = self.mirror_state(id)?;
-                if state.source_alive && state.target_alive {
+                if state.is_in_doubt() {
+                    return Ok(GateSwap::Incomplete(state));
+                }
+                if state.is_well() {
                     return Err(BackendError::HoldTimedOut { device, limit });
                 }
-                self.free_parked(id, kept)?;
-                self.swap_gate(id, kept, false)
+                self.drop_lost(id, kept)
             }
             other => other,
         }
+    }
+
+    /// Drops the other leg of a mirror that has lost it.
+    pub(super) fn drop_lost(&mut self, id: MoveId, kept: Place) -> Result<GateSwap, BackendError> {
+        self.free_parked(id, kept)?;
+        self.swap_gate(id, kept, false)
     }
 
     /// Drops the other leg of a mirror, if it is complete.

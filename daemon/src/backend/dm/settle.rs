@@ -71,44 +71,46 @@ impl DmBackend {
             let AdoptedStage::Mirror(state) = found.stage else {
                 continue;
             };
-            match self.choose(record, &found, state) {
-                Ok(Choice::CommitFirst(keep)) => {
-                    let found = FoundMove {
-                        id: found.id,
-                        first: found.first,
-                        count: found.count,
-                        source: found.source,
-                        target: found.target,
-                    };
-                    settled
-                        .needs_commit
-                        .push(NeedsCommit { found, keep, state });
-                }
-                Ok(Choice::Keep(keep)) => {
-                    match self.drop_leg(DropLeg {
-                        id: found.id,
-                        keep,
-                        leg: match keep {
-                            Kept::Source => found.source,
-                            Kept::Target => found.target,
-                        },
-                        require_complete: false,
-                    }) {
-                        Ok(DropOutcome::Dropped(_)) => settled.dropped.push((found.id, keep)),
-                        Ok(DropOutcome::Refused(state)) => {
-                            let why = BackendError::UnhealthyMove {
-                                id: found.id,
-                                state,
-                            };
-                            settled.failed.push((found.id, why));
-                        }
-                        Err(error) => settled.failed.push((found.id, error)),
-                    }
-                }
+            match self.settle_one(record, &found, state) {
+                Ok(Ok(keep)) => settled.dropped.push((found.id, keep)),
+                Ok(Err(needs_commit)) => settled.needs_commit.push(needs_commit),
                 Err(error) => settled.failed.push((found.id, error)),
             }
         }
         Ok(settled)
+    }
+
+    /// Gives the leg that was kept, or what is to be committed first.
+    fn settle_one(
+        &mut self,
+        record: &[Extent],
+        found: &AdoptedMove,
+        state: MirrorState,
+    ) -> Result<Result<Kept, NeedsCommit>, BackendError> {
+        let keep = match self.choose(record, found, state)? {
+            Choice::CommitFirst(keep) => return Ok(Err(needs_commit(found, keep, state))),
+            Choice::Keep(keep) => keep,
+        };
+        let drop = DropLeg {
+            id: found.id,
+            keep,
+            leg: match keep {
+                Kept::Source => found.source,
+                Kept::Target => found.target,
+            },
+            require_complete: false,
+        };
+        match self.drop_leg(drop)? {
+            DropOutcome::Dropped(_) => Ok(Ok(keep)),
+            // Only now is it known which leg has everything.
+            DropOutcome::Refused(state) => match self.choose(record, found, state)? {
+                Choice::CommitFirst(keep) => Ok(Err(needs_commit(found, keep, state))),
+                Choice::Keep(_) => Err(BackendError::UnhealthyMove {
+                    id: found.id,
+                    state,
+                }),
+            },
+        }
     }
 
     fn choose(
@@ -132,6 +134,17 @@ impl DmBackend {
         };
         Ok(choose(home, state))
     }
+}
+
+fn needs_commit(found: &AdoptedMove, keep: Kept, state: MirrorState) -> NeedsCommit {
+    let found = FoundMove {
+        id: found.id,
+        first: found.first,
+        count: found.count,
+        source: found.source,
+        target: found.target,
+    };
+    NeedsCommit { found, keep, state }
 }
 
 /// Where the records have all of a move's run, if they have it in one piece.
@@ -159,6 +172,9 @@ fn recorded_home(record: &[Extent], found: &AdoptedMove) -> Option<Leg> {
 /// A source on which a write failed is behind the target in that one chunk, which the count of
 /// chunks in sync no longer has. So a target that was complete before does not count as whole
 /// here, unless its record says so: from the status alone it looks like one that never was.
+///
+/// Where a leg failed and the kernel forgot which, the record stands too: who drops the other leg
+/// compares them first.
 const fn choose(home: Kept, state: MirrorState) -> Choice {
     let all_in_sync = state.in_sync_chunks == state.total_chunks;
     match home {
