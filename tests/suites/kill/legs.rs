@@ -126,7 +126,7 @@ fn frees(rig: &Rig<'_>, (when, leg, fault, then): Row) {
     };
     rig.disks[FAILING].answer(answers);
     wait_until("a leg has failed", LONG, || {
-        MirrorStatus::of(&mirror).health != "AA"
+        has_failed(&mirror)
     });
     let mut parked = (writer.writes(), Instant::now());
     wait_until("the writer is parked", LONG, || {
@@ -196,6 +196,13 @@ fn die(rig: &Rig<'_>, when: When, first: u32, to: usize) -> Device {
         assert_eq!(status.in_sync, status.chunks);
     }
     mirror
+}
+
+/// Whether a leg has, also where the kernel has forgotten it: when the copy was complete just then.
+fn has_failed(mirror: &Device) -> bool {
+    let events = mirror.events();
+    let status = MirrorStatus::of(mirror);
+    status.health != "AA" || events > u32::from(status.in_sync == status.chunks)
 }
 
 fn ends(mut daemon: Daemon) {
