@@ -43,22 +43,23 @@ const LONG: Duration = Duration::from_secs(30);
 
 /// Two small disks that carry the metadata, so that the disks that fail carry none.
 const META_BYTES: u64 = 8 * MIB;
-/// The disk that moves go to: 95 regions after its labels, 85 of them in the volume.
-const SSD_BYTES: u64 = 96 * MIB;
+/// The disk that moves go to: 111 regions after its labels, 99 of them in the volume.
+const SSD_BYTES: u64 = 112 * MIB;
 /// The disk that moves come from: 31 regions after its labels, 27 of them in the volume.
 const HDD_BYTES: u64 = 32 * MIB;
 /// Where data begin on a disk without metadata.
 const DATA_START: u64 = MIB;
 /// First region of the volume that lies on the source.
-const FIRST_ON_HDD: u64 = 4 + 85;
-/// The regions that move: three, in the middle of the source.
-const MOVED: std::ops::Range<u64> = FIRST_ON_HDD + 11..FIRST_ON_HDD + 14;
+const FIRST_ON_HDD: u64 = 4 + 99;
+/// The regions that move: six, in the middle of the source.
+const MOVED: std::ops::Range<u64> = FIRST_ON_HDD + 11..FIRST_ON_HDD + 17;
+const MOVED_BYTES: u64 = (MOVED.end - MOVED.start) * MIB;
 /// Where they begin on the source.
 const ON_SOURCE: u64 = DATA_START + 11 * MIB;
 /// Where the first free regions of the target begin.
-const ON_TARGET: u64 = DATA_START + 85 * MIB;
+const ON_TARGET: u64 = DATA_START + 99 * MIB;
 /// Where a block goes bad in the regions that move: in the last chunk that is copied.
-const BAD: u64 = 2 * MIB + MIB / 2 + 64 * 1024;
+const BAD: u64 = 5 * MIB + MIB / 2 + 64 * 1024;
 
 const VOLUME: &str = "/dev/tierd/v";
 const STOPPED: &str = "/run/stopped";
@@ -141,7 +142,7 @@ impl Case {
 }
 
 const SOURCE: &str = "its source failed, on member 3 from region 11 on: ";
-const TARGET: &str = "its target failed, on member 2 from region 85 on: ";
+const TARGET: &str = "its target failed, on member 2 from region 99 on: ";
 const FLUSH: &str = "its target on member 2 could not be flushed: cannot make /dev/nbd";
 /// The flush or a write of the load meets the fault first.
 const TARGET_OR_FLUSH: &[&str] = &[TARGET, FLUSH];
@@ -231,6 +232,7 @@ fn after_the_swap_the_source_is_not_missed_and_the_target_serves_what_it_can() {
 fn guest_of(test: String, cases: &[Case]) {
     Guest::uml(test)
         .alone()
+        .deadline(Duration::from_mins(4))
         .phase(|guest| {
             for (number, case) in cases.iter().enumerate() {
                 fails_as_planned(guest, number, case);
@@ -339,7 +341,7 @@ fn setting(guest: &Inside, step: Step) -> Setting<'_> {
 /// Begins the move, and breaks a leg at the step.
 fn move_and_break(daemon: &Daemon, disks: &Disks, case: &Case) {
     if case.step == Step::Copying {
-        // Three seconds for three regions; the source answers as fast as ever. Not slower: what is
+        // Six seconds for six regions; the source answers as fast as ever. Not slower: what is
         // in flight then has to end before good blocks are readable again.
         disks.ssd.set_speed(Speed::Flash {
             latency: Duration::ZERO,
@@ -404,7 +406,7 @@ fn fails_as_planned(guest: &Inside, number: usize, case: &Case) {
     let disks = Disks::start(guest, number);
     let daemon = setting(guest, case.step).run();
     disks.create(&daemon);
-    let moving = Outage::start(Path::new(VOLUME), MOVED.start * MIB, 3 * MIB);
+    let moving = Outage::start(Path::new(VOLUME), MOVED.start * MIB, MOVED_BYTES);
     let elsewhere = Outage::start(Path::new(VOLUME), 0, MIB);
     move_and_break(&daemon, &disks, case);
     let ended = ended_move(&daemon);
@@ -482,8 +484,8 @@ fn moves_elsewhere_now(daemon: &Daemon, disks: &Disks, case: &Case) {
     let ended = ended_move(daemon);
     assert_eq!(ended["stage"], "done", "{ended}");
     let first = match case.leg {
-        Leg::Source => 85,
-        Leg::Target => 88,
+        Leg::Source => 99,
+        Leg::Target => 105,
     };
     assert_eq!(disks.home(daemon), (2, first), "(member, region)");
 }

@@ -29,7 +29,7 @@ fn a_replica_that_cannot_be_written_is_dropped_and_moving_goes_on() {
             let daemon = Setting::new(guest, Programs::beside(TIERD)).run();
             disks.create(&daemon);
             assert_eq!(replicas(&daemon), (2, 2));
-            let load = Outage::start(Path::new(VOLUME), MOVED.start * MIB, 3 * MIB);
+            let load = Outage::start(Path::new(VOLUME), MOVED.start * MIB, MOVED_BYTES);
             disks.meta[0].answer(WRITES_FAIL);
             begin_move(&daemon);
             let ended = ended_move(&daemon);
@@ -60,7 +60,7 @@ fn with_no_replica_left_moves_stop_and_serving_goes_on_loudly() {
             let disks = Disks::start(guest, 0);
             let daemon = setting(guest, Step::Copied).run();
             disks.create(&daemon);
-            let load = Outage::start(Path::new(VOLUME), MOVED.start * MIB, 3 * MIB);
+            let load = Outage::start(Path::new(VOLUME), MOVED.start * MIB, MOVED_BYTES);
             begin_move(&daemon);
             wait_until("the daemon is at the step", LONG, || {
                 Path::new(STOPPED).exists()

@@ -125,9 +125,7 @@ fn frees(rig: &Rig<'_>, (when, leg, fault, then): Row) {
         Fault::Everything => Answers::GONE,
     };
     rig.disks[FAILING].answer(answers);
-    wait_until("a leg has failed", LONG, || {
-        has_failed(&mirror)
-    });
+    wait_until("a leg has failed", LONG, || has_failed(&mirror));
     let mut parked = (writer.writes(), Instant::now());
     wait_until("the writer is parked", LONG, || {
         if writer.writes() != parked.0 {
