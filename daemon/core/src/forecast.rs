@@ -446,4 +446,6 @@ impl Forecasts {
 }
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
