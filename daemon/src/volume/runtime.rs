@@ -423,7 +423,18 @@ impl Runtime {
         let Some(path) = &self.parts.record else {
             return;
         };
-        match Recorder::start(path, PATIENCE).await {
+        let begin = tier_core::record::begin(self.parts.engine.config());
+        let started = match begin {
+            Ok(line) => Recorder::start(path, PATIENCE)
+                .await
+                .map(|mut recorder| {
+                    recorder.append(line);
+                    recorder
+                })
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match started {
             Ok(recorder) => self.recorder = Some(recorder),
             Err(error) => {
                 let text = format!("events are not recorded: {error}");
