@@ -33,6 +33,7 @@ pub(crate) use class::{Classes, pays_from};
 use contest::Contest;
 pub use examples::{Drifted, Example};
 use following::Following;
+pub(crate) use following::FollowingMemory;
 use history::GROUP_REGIONS;
 pub(crate) use keep::ForecastMemory;
 use lasting::Lasting;

@@ -163,7 +163,7 @@ impl Runtime {
             if self.parts.engine.fits(&memory, self.now()).is_err() {
                 self.parts.keeper.spare();
             }
-            self.step(Event::Remembered(Box::new(memory)));
+            self.step(Event::Remembered(memory));
         }
         let mut timers = Timers::new(self.parts.pace);
         loop {

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::forecast::horizons_seconds;
 use crate::forecast::testing::{self, HALF_LIFE_SECONDS, numbers};
-use crate::units::nanos;
+use crate::units::{Now, nanos};
 
 const FIRST: u32 = 80;
 const SECOND: u32 = 800;
@@ -142,6 +142,50 @@ fn no_more_runs_are_followed_than_may_be_and_the_oldest_are_forgotten() {
     // Fresh ones find a place.
     desk.touch(70.0, &[0], 9);
     assert!(desk.tried.runs.contains_key(&0));
+}
+
+#[test]
+fn a_restart_forgets_nothing() {
+    let mut desk = Desk::new(4_096);
+    follow(&mut desk, 5);
+    desk.touch(9_000.0, &[], 0);
+    // In the midst of it: the first is being used, and the second is due.
+    desk.use_run(FIRST);
+    let kept = serde_json::to_string(&desk.tried.remember()).unwrap();
+    let memory = serde_json::from_str(&kept).unwrap();
+    let mut later = Desk::new(4_096);
+    later.now = desk.now;
+    later.heat.recall(&desk.heat.remember());
+    later.tried.recall(&memory);
+    assert_eq!(later.tried.remember(), memory);
+    assert!(later.expects(SECOND).at(1) >= 15.0);
+    // From here on they are of one mind, whatever comes.
+    for _ in 0..3 {
+        for (pause, first) in [(180.0, SECOND), (9_000.0, FIRST), (500.0, 1_600)] {
+            for desk in [&mut desk, &mut later] {
+                desk.touch(pause, &[], 0);
+            }
+            assert_eq!(desk.use_run(first), later.use_run(first));
+            assert_eq!(desk.expects(SECOND), later.expects(SECOND));
+        }
+    }
+    assert_eq!(later.tried.remember(), desk.tried.remember());
+}
+
+#[test]
+fn no_more_is_taken_in_than_may_be_followed() {
+    let mut desk = Desk::new(4_096);
+    desk.use_run(FIRST);
+    let mut memory = desk.tried.remember();
+    let (_, run) = memory.runs[0].clone();
+    let most = u32::try_from(RUNS_MAX).unwrap();
+    memory.runs = (0..most + 9).map(|at| (at, run.clone())).collect();
+    memory.recent = (0..most).map(|at| (Now(0), at)).collect();
+    memory.due = (0..most).collect();
+    desk.tried.recall(&memory);
+    assert_eq!(desk.tried.runs.len(), RUNS_MAX);
+    assert_eq!(desk.tried.recent.len(), RECENT_MAX);
+    assert_eq!(desk.tried.due.len(), DUE_MAX);
 }
 
 proptest! {
