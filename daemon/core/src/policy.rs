@@ -387,7 +387,7 @@ impl Policy {
             return Stakes::default();
         };
         let known = self.known(migrate, now);
-        let Some(member) = known.members(slowest).first().copied() else {
+        let Some(member) = known.members(slowest).next() else {
             return Stakes::default();
         };
         let leg = crate::volume::Leg {
