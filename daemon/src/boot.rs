@@ -1,13 +1,16 @@
 //! `tierd activate` and `tierd settle`: bringing volumes up for the boot, and leaving nothing
 //! parked after any exit. Neither decides anything, and neither needs the daemon.
 
+use std::io;
+use std::time::Duration;
+
 use tier_store::label::LabelState;
 use tier_store::open::OpenOptions;
 
 use crate::cli::Activate;
 use crate::config::Config;
 use crate::exit::{ExitCode, Failure};
-use crate::turn;
+use crate::turn::{self, Turn};
 use crate::volume::assemble::{AssembleError, assemble};
 use crate::volume::claimed::{Claimed, scan_claimed};
 use crate::volume::discover::{Found, Scan, scan};
@@ -52,14 +55,22 @@ pub fn activate(config: &Config, what: &Activate) -> Result<ExitCode, Failure> {
 /// Leaves nothing parked.
 pub fn settle(config: &Config) -> Result<ExitCode, Failure> {
     crate::run::harden()?;
-    // Without a turn the members' claims still keep it from what another holds.
-    let _turn = turn::take(config)
-        .inspect_err(|error| tracing::warn!(%error, "settling out of turn"))
-        .ok();
+    settle_within(config, turn::PATIENCE, scan_claimed)
+}
+
+/// Settles what `running` finds, in turn or, where another does not end its turn for so long, out of
+/// turn: whoever hangs on one disk is not to keep parked what lies on others. The members' claims
+/// keep this from what another holds.
+fn settle_within(
+    config: &Config,
+    patience: Duration,
+    running: impl FnOnce() -> io::Result<Vec<Claimed>>,
+) -> Result<ExitCode, Failure> {
+    let turn = turn::take_within(config, patience);
     let mut worst = None;
     let mut settled = 0_u32;
-    for volume in scan_claimed()? {
-        match settle_one(&volume) {
+    for volume in running()? {
+        match settle_one(&volume, turn.as_ref()) {
             Ok(()) => settled += 1,
             Err(failure) => worst = Some(tell(&volume.name, failure)),
         }
@@ -67,7 +78,7 @@ pub fn settle(config: &Config) -> Result<ExitCode, Failure> {
     Ok(outcome(settled, worst))
 }
 
-fn settle_one(volume: &Claimed) -> Result<(), Failure> {
+fn settle_one(volume: &Claimed, turn: Option<&Turn>) -> Result<(), Failure> {
     let Claimed {
         name,
         members,
@@ -82,8 +93,14 @@ fn settle_one(volume: &Claimed) -> Result<(), Failure> {
     };
     let mut assembled = match assemble(members, &options) {
         Ok(assembled) => assembled,
-        // A daemon serves it; it settles its moves itself.
-        Err(AssembleError::Held { .. }) => return Ok(()),
+        // A daemon serves it; it settles its moves itself. Out of turn it may be another, who will
+        // not: then nothing can be done here, and it is said.
+        Err(AssembleError::Held { .. }) => {
+            if turn.is_none() {
+                tracing::warn!(volume = name, "not settled: another process holds it");
+            }
+            return Ok(());
+        }
         Err(error) => return Err(failure(error)),
     };
     let report = settle::settle(&mut assembled)
@@ -155,4 +172,23 @@ fn failure(error: AssembleError) -> Failure {
         | AssembleError::Twice { .. } => ExitCode::DeviceFailed,
     };
     Failure::new(code, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_never_ends_its_turn_does_not_keep_others_from_being_settled() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.daemon.socket = folder.path().join("run/tierd.sock");
+        let _hangs = turn::take(&config).unwrap();
+        let mut looked = false;
+        let settled = settle_within(&config, Duration::from_millis(50), || {
+            looked = true;
+            Ok(Vec::new())
+        });
+        assert!(looked && matches!(settled, Ok(ExitCode::Done)));
+    }
 }

@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 use crate::beneath::elsewhere;
 use crate::config::Config;
 
+/// How long the daemon and `tierd settle` wait for `tierd activate` to be done with a volume. systemd
+/// kills a command of `ExecStopPost=` after a minute and a half: settling is to be done by then.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two tries.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -54,8 +57,8 @@ pub fn take(config: &Config) -> io::Result<Turn> {
     Ok(Turn { _lock: lock })
 }
 
-/// Waits for a turn, but no longer than this: the daemon is not to hang on another's disk. Who goes
-/// on without one is still kept from a volume that another holds, by the members' claims.
+/// Waits for a turn, but no longer than this: neither the daemon nor who settles is to hang on another's
+/// disk. Who goes on without one is still kept from a volume that another holds, by the members' claims.
 pub fn take_within(config: &Config, patience: Duration) -> Option<Turn> {
     let start = Instant::now();
     let lock = open(config)

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tier_core::command::{Command, MoveReport, Stage as CoreStage};
 use tier_core::event::Event;
 use tier_core::policy::PolicyConfig;
-use tier_core::record::{Recorded, decode, replay};
+use tier_core::record::{Recorded, read, replay};
 use tier_tests::command::run;
 use tier_tests::demo::job::{self, Settings, VOLUME};
 use tier_tests::demo::outcome::Outcome;
@@ -76,7 +76,7 @@ fn hot_data_moves_to_nvme_by_itself_and_every_read_of_it_is_counted() {
     the_job_was_done(&outcome);
     each_move_has_a_reason(&outcome.moves);
     what_came_of_a_move_is_told(&outcome);
-    a_replay_decides_the_same(&events(scratch.path(), JOB), &outcome.moves);
+    a_replay_decides_the_same(scratch.path(), &outcome.moves);
     the_probe_counted_what_fio_did(scratch.path());
     the_fallback_counted_what_fio_did(scratch.path());
 }
@@ -208,12 +208,12 @@ fn note<T: for<'de> Deserialize<'de>>(scratch: &Path, name: &str) -> T {
     serde_json::from_slice(&std::fs::read(scratch.join(name)).unwrap()).unwrap()
 }
 
+fn recording(scratch: &Path, name: &str) -> (PolicyConfig, Vec<Recorded>) {
+    read(&std::fs::read_to_string(scratch.join(name)).unwrap()).unwrap()
+}
+
 fn events(scratch: &Path, name: &str) -> Vec<Recorded> {
-    let text = std::fs::read_to_string(scratch.join(name)).unwrap();
-    let lines = text.lines().enumerate();
-    lines
-        .map(|(at, line)| decode(at + 1, line).unwrap())
-        .collect()
+    recording(scratch, name).1
 }
 
 fn the_job_was_done(outcome: &Outcome) {
@@ -275,8 +275,8 @@ fn each_move_has_a_reason(moves: &[Move]) {
 
 /// Two replays of what the engine was told give the same commands to the byte, and among them the
 /// moves that were seen.
-fn a_replay_decides_the_same(events: &[Recorded], moves: &[Move]) {
-    let config = PolicyConfig::default().scaled(SCALE);
+fn a_replay_decides_the_same(scratch: &Path, moves: &[Move]) {
+    let (config, events) = recording(scratch, JOB);
     let commands =
         || -> Vec<Vec<Command>> { replay(config.clone(), events.iter().cloned()).collect() };
     let first = commands();

@@ -48,6 +48,12 @@ impl Engine {
         }
     }
 
+    /// Its parameters.
+    #[must_use]
+    pub const fn config(&self) -> &PolicyConfig {
+        &self.policy.config
+    }
+
     /// Whether to check all invariants after every step, which costs time for each extent.
     pub fn set_full_check(&mut self, full: bool) {
         self.full_check = full;

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::forecast::ForecastMemory;
+use crate::forecast::{FollowingMemory, ForecastMemory};
 use crate::heat::KnownRegion;
 use crate::units::Now;
 use crate::wear::WearMemory;
@@ -33,6 +33,9 @@ pub struct Memory {
     pub(crate) heat: Vec<KnownRegion>,
     pub(crate) forecasts: ForecastMemory,
     pub(crate) wear: WearMemory,
+    /// Last, so that what was kept before it was is a beginning of it: see [`Memory::WITHOUT`].
+    #[serde(default)]
+    pub(crate) following: FollowingMemory,
 }
 
 /// Why a memory is of no use.
@@ -56,10 +59,15 @@ pub enum MemoryError {
 }
 
 impl Memory {
+    /// What stands in a file, whose form has no names, for what follows what, where nothing is known of
+    /// it: three empty lists. What was kept before that was remembered lacks them at its end.
+    pub const WITHOUT: [u8; 3] = [0; 3];
+
     pub(crate) fn new(
         now: Now,
         (regions, half_life_nanos): (u32, u64),
-        (heat, forecasts, wear): (Vec<KnownRegion>, ForecastMemory, WearMemory),
+        (heat, wear): (Vec<KnownRegion>, WearMemory),
+        (forecasts, following): (ForecastMemory, FollowingMemory),
     ) -> Self {
         Self {
             version: VERSION,
@@ -69,6 +77,7 @@ impl Memory {
             heat,
             forecasts,
             wear,
+            following,
         }
     }
 

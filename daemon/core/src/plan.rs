@@ -6,6 +6,7 @@
 //! What use is to come is the forecast's to say. With the reactive expert it is the use of the last
 //! hours: a region is promoted when what it cost on the slow tier exceeds what the move costs.
 
+use crate::alloc::Space;
 use crate::forecast::{Expected, Forecasts, HORIZONS, LAST, Scene, copies};
 use crate::heat::{Heat, Touches, View};
 use crate::migrate::Migrate;
@@ -159,34 +160,30 @@ impl Known<'_> {
     }
 
     /// Members of a tier.
-    pub(crate) fn members(&self, class: Class) -> Vec<MemberIndex> {
+    pub(crate) fn members(&self, class: Class) -> impl Iterator<Item = MemberIndex> {
         let spaces = self.migrate.alloc.tier(class);
-        spaces.map(crate::alloc::Space::member).collect()
+        spaces.map(Space::member)
     }
 
     /// Those members of a tier to which something may be brought: with room, and on which wear is
-    /// about as cheap as it can be had there.
-    pub(crate) fn targets(&self, class: Class) -> Vec<MemberIndex> {
-        let spaces = || self.migrate.alloc.tier(class);
-        let with_room: Vec<MemberIndex> = spaces()
-            .filter(|space| space.free() > 0)
-            .map(crate::alloc::Space::member)
-            .collect();
-        let cost = |member: &MemberIndex| self.wear.seconds_per_byte(*member);
-        let least = with_room.iter().map(cost).fold(f64::INFINITY, f64::min);
-        let targets = with_room.into_iter();
-        let targets: Vec<MemberIndex> = targets
-            .filter(|member| cost(member) <= least * DEARER_MAX)
-            .collect();
-        if targets.is_empty() {
-            return self.members(class);
-        }
-        targets
+    /// about as cheap as it can be had there; where none has room, all of them. It is asked for each
+    /// region that is looked at, and so allocates nothing.
+    pub(crate) fn targets(&self, class: Class) -> impl Iterator<Item = MemberIndex> {
+        let cost = |space: &Space| self.wear.seconds_per_byte(space.member());
+        let with_room = self.migrate.alloc.tier(class).filter(|one| one.free() > 0);
+        let least = with_room.map(cost).reduce(f64::min);
+        let is_target = move |space: &&Space| {
+            least.is_none_or(|least| space.free() > 0 && cost(space) <= least * DEARER_MAX)
+        };
+        let targets = self.migrate.alloc.tier(class).filter(is_target);
+        targets.map(Space::member)
     }
 
     /// What writing a byte costs on a tier, in foreground seconds.
-    fn wear_of(&self, targets: &[MemberIndex]) -> f64 {
-        let costs = targets.iter().map(|one| self.wear.seconds_per_byte(*one));
+    fn wear_of(&self, class: Class) -> f64 {
+        let costs = self
+            .targets(class)
+            .map(|one| self.wear.seconds_per_byte(one));
         costs.fold(0.0, f64::max)
     }
 
@@ -207,10 +204,9 @@ impl Known<'_> {
     pub(crate) fn price(&self, source: Leg, to: Class) -> Price {
         let bytes = self.region_bytes();
         let mut price = Price::default();
-        let targets = self.targets(to);
-        let cheapest = targets
-            .iter()
-            .map(|member| self.loads.copy(*member, bytes))
+        let cheapest = self
+            .targets(to)
+            .map(|member| self.loads.copy(member, bytes))
             .min_by(|one, other| one.1.total_cmp(&other.1));
         for (device, seconds) in [self.loads.copy(source.member, bytes)]
             .into_iter()
@@ -220,7 +216,7 @@ impl Known<'_> {
             price.seconds += device * self.config.device_price;
             price.waiting_seconds += seconds;
         }
-        price.wear_seconds = bytes * self.wear_of(&targets);
+        price.wear_seconds = bytes * self.wear_of(to);
         price.seconds += price.wear_seconds;
         price
     }
@@ -267,7 +263,7 @@ impl Known<'_> {
     /// What the touches of one region cost in wear on a tier more than where it is, on average of
     /// one of them.
     fn wear_of_touch(&self, bytes: f64, source: Leg, to: Class) -> f64 {
-        let there = self.wear_of(&self.targets(to));
+        let there = self.wear_of(to);
         bytes * (there - self.wear.seconds_per_byte(source.member))
     }
 
@@ -363,9 +359,8 @@ impl Known<'_> {
             .collect();
         let is_dear = |to: Class| {
             let bytes = self.region_bytes();
-            let targets = self.targets(to);
-            let copies = targets.iter().map(|one| self.loads.copy(*one, bytes).0);
-            bytes * self.wear_of(&targets) > copies.fold(0.0, f64::max) * self.config.device_price
+            let copies = self.targets(to).map(|one| self.loads.copy(one, bytes).0);
+            bytes * self.wear_of(to) > copies.fold(0.0, f64::max) * self.config.device_price
         };
         let cheap = with_room.iter().find(|(to, _)| !is_dear(*to));
         cheap.or(with_room.first()).copied()

@@ -140,8 +140,10 @@ impl Policy {
     /// What was learned so far.
     pub(crate) fn remember(&self, now: Now) -> Memory {
         let basis = self.memory_basis();
-        let (heat, forecasts) = (self.heat.remember(), self.forecasts.remember());
-        Memory::new(now, basis, (heat, forecasts, self.wear.remember()))
+        let forecasts = self.forecasts.remember();
+        let following = self.forecasts.remember_following();
+        let counted = (self.heat.remember(), self.wear.remember());
+        Memory::new(now, basis, counted, (forecasts, following))
     }
 
     /// Takes in what is remembered.
@@ -152,6 +154,7 @@ impl Policy {
         memory.check_basis(self.memory_basis())?;
         self.heat.recall(&memory.heat);
         self.forecasts.recall(&memory.forecasts, now);
+        self.forecasts.recall_following(&memory.following);
         Ok(())
     }
 
@@ -384,7 +387,7 @@ impl Policy {
             return Stakes::default();
         };
         let known = self.known(migrate, now);
-        let Some(member) = known.members(slowest).first().copied() else {
+        let Some(member) = known.members(slowest).next() else {
             return Stakes::default();
         };
         let leg = crate::volume::Leg {

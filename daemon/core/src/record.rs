@@ -1,10 +1,12 @@
-//! Recordings: the events an engine was given, one JSON object a line, to be replayed.
+//! Recordings: an engine's parameters and the events it was given, one JSON object a line, to be
+//! replayed.
 //!
-//! Owns: the line format and [`replay`]. Invariant: a recording of every event since
-//! `Event::Started`, replayed with the same configuration, gives the same commands, byte for byte
-//! (the engine has no other input). May not: open files; lines come from the shell and go there.
+//! Owns: the line format and [`replay`]. Invariant: a recording of the parameters and of every event
+//! since `Event::Started`, replayed, gives the same commands, byte for byte (the engine has no other
+//! input). May not: open files; lines come from the shell and go there.
 //!
 //! ```text
+//! {"policy":{"enabled":true,...},"ratings":[[0,{"written_bytes_per_year":1e12}]]}
 //! {"now":1000000,"event":{"event":"tick"}}
 //! ```
 
@@ -14,7 +16,8 @@ use crate::command::Command;
 use crate::engine::Engine;
 use crate::event::Event;
 use crate::policy::PolicyConfig;
-use crate::units::Now;
+use crate::units::{MemberIndex, Now};
+use crate::wear::MemberWear;
 
 /// One event and when it came.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,15 +29,25 @@ pub struct Recorded {
     pub event: Event,
 }
 
+/// What a recording begins with. The parameters are those that the engine had, with what the shell
+/// filled in for the kernel and for the members of the volume.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Begun {
+    policy: PolicyConfig,
+    /// What is known of single members, which the configuration knows by their UUIDs only.
+    ratings: Vec<(MemberIndex, MemberWear)>,
+}
+
 /// Why a line cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// An event that JSON cannot hold.
-    #[error("an event cannot be written as JSON: {0}")]
+    /// Something that JSON cannot hold.
+    #[error("it cannot be written as JSON: {0}")]
     Encode(#[source] serde_json::Error),
-    /// A line that is no event: torn, or of another version.
+    /// A line that is no event, or the first and no parameters: torn, or of another version.
     #[error(
-        "line {line} of the recording is no event: {source}; it may be torn, or come from another \
+        "line {line} of the recording is not what belongs there: {source}; it may be torn, or come from another \
          version of tierd"
     )]
     Decode {
@@ -43,6 +56,30 @@ pub enum RecordError {
         /// What is wrong with it, and at which column.
         source: serde_json::Error,
     },
+}
+
+/// The line with which the recording of an engine of these parameters begins, with its line end.
+pub fn begin(config: &PolicyConfig) -> Result<String, RecordError> {
+    let ratings = config.wear.by_index.iter();
+    let begun = Begun {
+        policy: config.clone(),
+        ratings: ratings.map(|(member, rating)| (*member, *rating)).collect(),
+    };
+    let mut line = serde_json::to_string(&begun).map_err(RecordError::Encode)?;
+    line.push('\n');
+    Ok(line)
+}
+
+/// All of a recording: the engine's parameters, and what it was given.
+pub fn read(text: &str) -> Result<(PolicyConfig, Vec<Recorded>), RecordError> {
+    let mut lines = text.lines();
+    let first = lines.next().unwrap_or_default();
+    let begun: Begun =
+        serde_json::from_str(first).map_err(|source| RecordError::Decode { line: 1, source })?;
+    let mut config = begun.policy;
+    config.wear.by_index = begun.ratings.into_iter().collect();
+    let events = lines.enumerate().map(|(at, line)| decode(at + 2, line));
+    Ok((config, events.collect::<Result<_, _>>()?))
 }
 
 /// The line for an event, with its line end.

@@ -111,7 +111,7 @@ impl Manager {
         let again = members.clone();
         let config = self.config.clone();
         let down = tokio::task::spawn_blocking(move || {
-            let _turn = crate::turn::take_within(&config, super::TURN_PATIENCE);
+            let _turn = crate::turn::take_within(&config, crate::turn::PATIENCE);
             let layout = layout(&members).map_err(|error| to_body(&error))?;
             let mut backend = DmBackend::new(layout).map_err(|error| of_backend(&error))?;
             deactivate_when_closed(&mut backend).map_err(|error| of_backend(&error))

@@ -11,7 +11,7 @@ mod life;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
@@ -23,9 +23,6 @@ use crate::volume::handle::{Asker, VolumeHandle};
 use tier_store::open::OpenOptions;
 
 pub(crate) use self::error::to_body;
-
-/// How long the daemon waits for `tierd activate` to be done with a volume.
-const TURN_PATIENCE: Duration = Duration::from_secs(30);
 
 /// All volumes of the machine.
 pub struct Manager {
@@ -124,7 +121,7 @@ impl Manager {
     ) -> Result<(), tier_wire::ErrorBody> {
         let config = self.config.clone();
         let assembled = tokio::task::spawn_blocking(move || {
-            let _turn = crate::turn::take_within(&config, TURN_PATIENCE);
+            let _turn = crate::turn::take_within(&config, crate::turn::PATIENCE);
             let assembled = assemble(&members, &options)?;
             crate::turn::unmark_stopped(&config, assembled.store.facts().name.as_str());
             Ok(assembled)

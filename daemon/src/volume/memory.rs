@@ -54,7 +54,7 @@ pub(crate) enum Recalled {
 #[derive(Debug)]
 pub(crate) struct Remembered {
     /// What was learned.
-    pub(crate) memory: Memory,
+    pub(crate) memory: Box<Memory>,
     /// Where the engine's time goes on.
     pub(crate) now: Now,
 }
@@ -88,7 +88,9 @@ fn decode(bytes: &[u8]) -> Option<Kept> {
     if magic != MAGIC || checksum != crc32c::crc32c(body).to_le_bytes() {
         return None;
     }
-    postcard::from_bytes(body).ok()
+    // What follows what was not remembered at first.
+    let known = || postcard::from_bytes(&[body, &Memory::WITHOUT].concat());
+    postcard::from_bytes(body).or_else(|_| known()).ok()
 }
 
 fn read(path: &Path) -> Result<Option<Kept>, UnreadableError> {
@@ -121,7 +123,10 @@ fn recall(folder: &Path) -> Recalled {
         })) => {
             let passed = unix_nanos().saturating_sub(then);
             match memory.resume(passed) {
-                Some(now) => Recalled::Memory(Remembered { memory, now }),
+                Some(now) => {
+                    let memory = Box::new(memory);
+                    Recalled::Memory(Remembered { memory, now })
+                }
                 None => too_old(&path, Duration::from_nanos(passed)),
             }
         }
@@ -253,7 +258,7 @@ mod tests {
 
     /// What is in the file now.
     fn kept(folder: &Path) -> Memory {
-        recall(folder).memory().unwrap().memory
+        *recall(folder).memory().unwrap().memory
     }
 
     fn memory() -> Memory {
@@ -269,7 +274,7 @@ mod tests {
         assert!(remembered.is_none());
         assert!(keeper.finish(memory(), PATIENCE).await);
         let first = start().await.unwrap().1.unwrap();
-        assert_eq!(first.memory, memory());
+        assert_eq!(*first.memory, memory());
         std::thread::sleep(Duration::from_millis(20));
         let later = start().await.unwrap().1.unwrap();
         let passed = later.now.0 - first.now.0;
@@ -360,6 +365,19 @@ mod tests {
         let mut new = new[MAGIC.len() + CHECKSUM_BYTES..].to_vec();
         assert_eq!(std::mem::replace(&mut new[1], 1), 2, "the version");
         assert!(new.starts_with(&body[..14]), "{new:?}");
+    }
+
+    #[test]
+    fn what_was_kept_without_what_follows_what_is_taken_over() {
+        let new = encode(memory(), 7).unwrap();
+        let body = &new[MAGIC.len() + CHECKSUM_BYTES..];
+        let old = body.strip_suffix(&Memory::WITHOUT).unwrap();
+        let checksum = crc32c::crc32c(old).to_le_bytes();
+        let kept = decode(&[&MAGIC[..], &checksum, old].concat()).unwrap();
+        assert_eq!((kept.unix_nanos, kept.memory), (7, memory()));
+        // And a tierd of that time reads what is kept now as far as it knows it.
+        let (length, _) = (old.len(), decode(&new).unwrap());
+        assert_eq!(body[..length], *old);
     }
 
     #[test]

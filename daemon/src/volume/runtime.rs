@@ -163,7 +163,7 @@ impl Runtime {
             if self.parts.engine.fits(&memory, self.now()).is_err() {
                 self.parts.keeper.spare();
             }
-            self.step(Event::Remembered(Box::new(memory)));
+            self.step(Event::Remembered(memory));
         }
         let mut timers = Timers::new(self.parts.pace);
         loop {
@@ -423,7 +423,18 @@ impl Runtime {
         let Some(path) = &self.parts.record else {
             return;
         };
-        match Recorder::start(path, PATIENCE).await {
+        let begin = tier_core::record::begin(self.parts.engine.config());
+        let started = match begin {
+            Ok(line) => Recorder::start(path, PATIENCE)
+                .await
+                .map(|mut recorder| {
+                    recorder.append(line);
+                    recorder
+                })
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match started {
             Ok(recorder) => self.recorder = Some(recorder),
             Err(error) => {
                 let text = format!("events are not recorded: {error}");

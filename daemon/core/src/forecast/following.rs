@@ -12,11 +12,13 @@
 //! Invariants: [`RUNS_MAX`] runs are followed at most, of [`BYTES_PER_RUN`] bytes each, with which the
 //! map's nodes are half full: 36 MB in all. Those that were silent for longest are forgotten. An
 //! interval costs a look for each run that it touched, and some dozens for each of at most
-//! [`BEGUN_MAX`] that became active. What was learned is not kept over a restart.
+//! [`BEGUN_MAX`] that became active. What was learned is kept over a restart, in 16 MB at most.
 
 mod links;
 
 use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
 
 use self::links::Run;
 use super::lasting::Lasting;
@@ -56,6 +58,14 @@ pub(crate) struct Following {
     window: u64,
 }
 
+/// What was learned, and what is under way, as it is remembered.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FollowingMemory {
+    runs: Vec<(u32, Run)>,
+    recent: Vec<(Now, u32)>,
+    due: Vec<u32>,
+}
+
 /// Times, all in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
@@ -79,6 +89,25 @@ impl Following {
             names: Vec::new(),
             window: 0,
         }
+    }
+
+    /// What was learned.
+    pub(super) fn remember(&self) -> FollowingMemory {
+        let runs = self.runs.iter();
+        FollowingMemory {
+            runs: runs.map(|(at, run)| (*at, run.clone())).collect(),
+            recent: self.recent.iter().copied().collect(),
+            due: self.due.clone(),
+        }
+    }
+
+    /// Takes in what is remembered, as far as there is room. While nobody counted, all was silent:
+    /// what should have followed then did not.
+    pub(super) fn recall(&mut self, memory: &FollowingMemory) {
+        let runs = memory.runs.iter().take(RUNS_MAX).cloned();
+        self.runs = runs.collect();
+        self.recent = memory.recent.iter().take(RECENT_MAX).copied().collect();
+        self.due = memory.due.iter().take(DUE_MAX).copied().collect();
     }
 
     fn times(&self) -> Times {

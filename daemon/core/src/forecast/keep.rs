@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::calibration::CalibrationMemory;
+use super::following::FollowingMemory;
 use super::rhythm::GroupMemory;
 use super::{Expert, ExpertName, Forecasts, nearby};
 use crate::units::Now;
@@ -28,6 +29,16 @@ impl Forecasts {
             believed: self.believed(),
             calibration: self.calibration.remember(&names),
         }
+    }
+
+    /// What follows what, as far as it was learned.
+    pub(crate) fn remember_following(&self) -> FollowingMemory {
+        self.experts.following.remember()
+    }
+
+    /// Takes that in.
+    pub(crate) fn recall_following(&mut self, memory: &FollowingMemory) {
+        self.experts.following.recall(memory);
     }
 
     /// Takes in what is remembered. What each expert's tier would hold is not, so that they start

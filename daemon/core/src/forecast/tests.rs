@@ -1,24 +1,7 @@
+use super::testing::{SECOND, STAKES, numbers};
 use super::*;
-use crate::event::RegionCount;
-use crate::volume::Profile;
 
-const SECOND: u64 = 1_000_000_000;
-const HALF_LIFE_SECONDS: f64 = 10_000.0;
-const STAKES: Stakes = Stakes {
-    gain_seconds: 0.01,
-    copy_seconds: 0.02,
-    hysteresis: 2.0,
-    capacity: 8,
-    delay_nanos: 0,
-    residency_nanos: 0,
-};
-
-/// A volume whose touches are given one interval after the other.
-struct Desk {
-    heat: Heat,
-    forecasts: Forecasts,
-    now: Now,
-}
+type Desk = testing::Desk<Forecasts>;
 
 impl Desk {
     fn new() -> Self {
@@ -26,60 +9,27 @@ impl Desk {
     }
 
     fn with(config: &PolicyConfig) -> Self {
-        let mut heat = Heat::new(nanos(HALF_LIFE_SECONDS));
-        let profile = Profile {
-            read_seconds: 0.01,
-            write_seconds: 0.01,
-            bytes_per_second: 1e8,
-        };
-        heat.start(4_096, Some(profile));
-        let forecasts = Forecasts::new(config, &heat);
-        Self {
-            heat,
-            forecasts,
-            now: Now(0),
-        }
+        Self::of(4_096, |heat| Forecasts::new(config, heat))
     }
 
     /// An interval of two seconds in which these regions were read so often.
     fn interval(&mut self, regions: &[(u32, u32)]) -> Vec<u32> {
         self.now.0 += 2 * SECOND;
-        let mut touched = Vec::new();
-        for &(region, reads) in regions {
-            let region = VolumeRegion(region);
-            let count = RegionCount {
-                region,
-                reads,
-                ..RegionCount::default()
-            };
-            self.heat.count(&count, self.now).unwrap();
-            touched.push(Touched {
-                region,
-                touches: f64::from(reads),
-            });
-        }
-        let scene = Scene {
-            heat: &self.heat,
-            now: self.now,
-        };
-        let besides = self.forecasts.touched(&touched, &STAKES, scene);
-        besides.iter().map(|region| region.0).collect()
+        let touched = self.count(regions.iter().copied());
+        let (forecasts, scene) = self.parts();
+        numbers(&forecasts.touched(&touched, &STAKES, scene))
     }
 
     fn expects(&self, name: ExpertName, region: u32) -> Expected {
-        let scene = Scene {
-            heat: &self.heat,
-            now: self.now,
-        };
-        let region = VolumeRegion(region);
-        let view = self.heat.view(region, self.now).unwrap();
-        let all = self.forecasts.experts.all();
+        let all = self.tried.experts.all();
         let expert = all.into_iter().find(|expert| expert.name() == name);
-        expert.unwrap().expected(region, &view, 0.0, scene)
+        let view = self.view(region);
+        let expert = expert.unwrap();
+        expert.expected(VolumeRegion(region), &view, 0.0, self.scene())
     }
 
     fn lead(&self, name: ExpertName) -> f64 {
-        let mut scores = self.forecasts.scores();
+        let mut scores = self.tried.scores();
         scores
             .find(|score| score.name == name)
             .unwrap()
@@ -144,11 +94,11 @@ fn what_neighbours_get_is_learned_and_expected_of_those_that_come_next() {
 #[test]
 fn who_would_have_saved_more_is_believed_and_names_what_comes_next() {
     let mut desk = Desk::new();
-    assert_eq!(desk.forecasts.believed(), ExpertName::Lasting);
+    assert_eq!(desk.tried.believed(), ExpertName::Lasting);
     for file in 0..30 {
         read_file(&mut desk, 100 * file);
     }
-    assert_eq!(desk.forecasts.believed(), ExpertName::Nearby);
+    assert_eq!(desk.tried.believed(), ExpertName::Nearby);
     assert!(desk.lead(ExpertName::Nearby) > 0.0);
     assert!((desk.lead(ExpertName::Lasting)).abs() < 1e-12);
     let besides = desk.interval(&[(3_500, 2)]);
@@ -165,7 +115,7 @@ fn without_foresight_the_reactive_expert_is_believed_whoever_would_have_saved_mo
         read_file(&mut desk, 100 * file);
     }
     assert!(desk.lead(ExpertName::Nearby) > 0.0);
-    assert_eq!(desk.forecasts.believed(), ExpertName::Lasting);
+    assert_eq!(desk.tried.believed(), ExpertName::Lasting);
 }
 
 #[test]
@@ -174,14 +124,14 @@ fn who_was_good_for_long_is_given_up_soon_when_it_is_no_longer() {
     for file in 0..30 {
         read_file(&mut desk, 100 * file);
     }
-    assert_eq!(desk.forecasts.believed(), ExpertName::Nearby);
+    assert_eq!(desk.tried.believed(), ExpertName::Nearby);
     let mut fooled = 0;
-    while desk.forecasts.believed() == ExpertName::Nearby {
+    while desk.tried.believed() == ExpertName::Nearby {
         fool(&mut desk, fooled);
         fooled += 1;
         assert!(fooled < 1_000, "{}", desk.lead(ExpertName::Nearby));
     }
-    assert_eq!(desk.forecasts.believed(), ExpertName::Lasting);
+    assert_eq!(desk.tried.believed(), ExpertName::Lasting);
 }
 
 #[test]
@@ -191,7 +141,7 @@ fn a_lead_is_bounded_by_six_changes_of_all_that_the_tier_holds() {
         read_file(&mut desk, 100 * file);
     }
     let most = 6.0 * 2.0 * STAKES.copy_seconds * f64::from(STAKES.capacity);
-    for score in desk.forecasts.scores() {
+    for score in desk.tried.scores() {
         assert!(score.lead_seconds.abs() <= most + 1e-9, "{score:?}");
     }
 }
@@ -199,12 +149,12 @@ fn a_lead_is_bounded_by_six_changes_of_all_that_the_tier_holds() {
 #[test]
 fn who_learned_how_much_to_expect_needs_no_surplus_and_who_goes_by_counts_does() {
     let mut desk = Desk::new();
-    assert!((desk.forecasts.hysteresis(2.0) - 2.0).abs() < 1e-12);
+    assert!((desk.tried.hysteresis(2.0) - 2.0).abs() < 1e-12);
     for file in 0..30 {
         read_file(&mut desk, 100 * file);
     }
-    assert_eq!(desk.forecasts.believed(), ExpertName::Nearby);
-    assert!((desk.forecasts.hysteresis(2.0) - 1.0).abs() < 1e-12);
+    assert_eq!(desk.tried.believed(), ExpertName::Nearby);
+    assert!((desk.tried.hysteresis(2.0) - 1.0).abs() < 1e-12);
 }
 
 #[test]
@@ -223,7 +173,7 @@ fn who_was_ahead_for_long_is_not_given_up_for_one_bad_night() {
         fooled += 1;
         assert!(fooled < 1_000, "{}", desk.lead(ExpertName::Nearby));
     }
-    assert_eq!(desk.forecasts.believed(), ExpertName::Nearby);
+    assert_eq!(desk.tried.believed(), ExpertName::Nearby);
 }
 
 #[test]
@@ -256,7 +206,7 @@ fn what_takes_turns_is_named_before_its_turn_and_who_named_it_is_believed() {
             desk.interval(&set(turn));
         }
     }
-    assert_eq!(desk.forecasts.believed(), ExpertName::Rhythm);
+    assert_eq!(desk.tried.believed(), ExpertName::Rhythm);
     // Before the next turn, that set is expected most; what is used now will be used no longer.
     let mut named = Vec::new();
     for _ in 0..140 {
@@ -280,18 +230,18 @@ fn a_rhythm_goes_on_at_its_hour_after_a_restart() {
     for interval in 0..5 * 600 {
         desk.interval(if is_busy(interval) { &regions } else { &[] });
     }
-    let kept = serde_json::to_string(&desk.forecasts.remember()).unwrap();
+    let kept = serde_json::to_string(&desk.tried.remember()).unwrap();
     let memory: ForecastMemory = serde_json::from_str(&kept).unwrap();
-    assert_eq!(memory, desk.forecasts.remember());
+    assert_eq!(memory, desk.tried.remember());
     let heat = desk.heat.remember();
 
     // Ten minutes later, and five before they are due.
     let mut later = Desk::new();
     later.now = Now(desk.now.0 + 600 * SECOND);
     later.heat.recall(&heat);
-    later.forecasts.recall(&memory, later.now);
+    later.tried.recall(&memory, later.now);
     later.interval(&[]);
-    assert_eq!(desk.forecasts.believed(), later.forecasts.believed());
+    assert_eq!(desk.tried.believed(), later.tried.believed());
     let expected = later.expects(ExpertName::Rhythm, 203);
     // Nothing in the next minute; within the hour three shifts of 150.
     assert!(expected.at(0) < 1.0, "{expected:?}");
@@ -305,9 +255,9 @@ fn of_two_that_are_far_ahead_the_one_who_saves_more_is_believed_soon() {
     let rhythm = RHYTHM;
     let most = 2.0;
     // Both have as long a lead as one may have.
-    desk.forecasts.contest.lead(0, most);
-    desk.forecasts.contest.lead(rhythm, most);
-    desk.forecasts.contest.believe(0);
+    desk.tried.contest.lead(0, most);
+    desk.tried.contest.lead(rhythm, most);
+    desk.tried.contest.believe(0);
     let saved = |forecasts: &mut Forecasts, recent: f64, rhythm_saves: f64| {
         for shadow in &mut forecasts.shadows {
             shadow.begin();
@@ -321,13 +271,13 @@ fn of_two_that_are_far_ahead_the_one_who_saves_more_is_believed_soon() {
         };
         forecasts.choose(&stakes);
     };
-    saved(&mut desk.forecasts, 5.0, 5.9);
-    assert_eq!(desk.forecasts.believed(), ExpertName::Recent);
-    saved(&mut desk.forecasts, 5.0, 5.9);
-    assert_eq!(desk.forecasts.believed(), ExpertName::Rhythm);
+    saved(&mut desk.tried, 5.0, 5.9);
+    assert_eq!(desk.tried.believed(), ExpertName::Recent);
+    saved(&mut desk.tried, 5.0, 5.9);
+    assert_eq!(desk.tried.believed(), ExpertName::Rhythm);
     // A loss takes the lead down, and not beneath that of one who lost as much.
-    saved(&mut desk.forecasts, -1.5, -1.5);
-    assert_eq!(desk.forecasts.believed(), ExpertName::Rhythm);
+    saved(&mut desk.tried, -1.5, -1.5);
+    assert_eq!(desk.tried.believed(), ExpertName::Rhythm);
 }
 
 #[test]
@@ -335,15 +285,15 @@ fn what_changes_at_once_is_told() {
     let mut desk = Desk::new();
     desk.interval(&[(3, 2)]);
     assert!(
-        !desk.forecasts.is_anew(),
+        !desk.tried.is_anew(),
         "a window passed for one who is not believed"
     );
-    desk.forecasts.contest.lead(RHYTHM, 1.0);
-    desk.forecasts.contest.believe(RHYTHM);
+    desk.tried.contest.lead(RHYTHM, 1.0);
+    desk.tried.contest.believe(RHYTHM);
     let anew: Vec<bool> = (0..60)
         .map(|_| {
             desk.interval(&[(3, 2)]);
-            desk.forecasts.is_anew()
+            desk.tried.is_anew()
         })
         .collect();
     let often = anew.iter().filter(|one| **one).count();

@@ -207,7 +207,7 @@ impl Policy {
             benefit_seconds,
             cost_seconds: price.seconds,
         };
-        let members = known.targets(to);
+        let members: Vec<_> = known.targets(to).collect();
         self.propose(&run, &members, &reason, Some(want.id), migrate, now);
         self.account.spend(price.seconds);
         // Looked at now: what is demoted later in this step may use up half of a slower tier's.
@@ -326,7 +326,7 @@ impl Policy {
         let Some(run) = known.run_around(coldest.region, room.min(most), joins) else {
             return;
         };
-        let members = known.targets(to);
+        let members: Vec<_> = known.targets(to).collect();
         let reason = Reason::Demotion {
             heat: coldest.expected.in_all(),
             room_for: need.room_for,

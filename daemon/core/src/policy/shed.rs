@@ -77,7 +77,7 @@ impl Policy {
         if !self.affords(price) {
             return;
         }
-        let members = known.targets(to);
+        let members: Vec<_> = known.targets(to).collect();
         let reason = Reason::Worn {
             seconds_per_gib: self.wear.seconds_per_byte(leg.member) * f64::from(1 << 30),
         };

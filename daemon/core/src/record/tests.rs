@@ -1,27 +1,71 @@
 use super::*;
-use crate::event::{HotRegion, Resources, Target};
+use crate::event::{HotRegion, MemberLoad, Resources, Target};
 use crate::sim::recorded_life;
-use crate::units::{RequestId, VolumeRegion};
+use crate::units::{Bytes, RequestId, VolumeRegion};
 use crate::volume::Class;
 
 #[test]
 fn replayed_events_give_the_same_commands_byte_for_byte() {
     for seed in 0..40 {
         let (config, events, commands) = recorded_life(seed);
-        let lines: String = events
-            .iter()
-            .map(|(now, event)| encode(*now, event).unwrap())
-            .collect();
-        let read = lines
-            .lines()
-            .enumerate()
-            .map(|(at, line)| decode(at + 1, line).unwrap());
-        let replayed: Vec<String> = replay(config, read)
+        let (config, events) = read(&recording(&config, &events)).unwrap();
+        let replayed: Vec<String> = replay(config, events)
             .map(|commands| serde_json::to_string(&commands).unwrap())
             .collect();
         assert!(commands.len() > 100, "a life has events");
         assert_eq!(replayed, commands, "seed {seed}");
     }
+}
+
+/// What a shell would have written.
+fn recording(config: &PolicyConfig, events: &[(Now, Event)]) -> String {
+    let lines = events
+        .iter()
+        .map(|(now, event)| encode(*now, event).unwrap());
+    [begin(config).unwrap()].into_iter().chain(lines).collect()
+}
+
+#[test]
+fn what_was_known_of_single_members_decides_again() {
+    let next_to_nothing = MemberWear {
+        written_bytes_per_year: Some(1.0),
+        ..MemberWear::default()
+    };
+    let mut config = crate::testing::config();
+    config.wear.by_index.insert(MemberIndex(0), next_to_nothing);
+    let written = MemberLoad {
+        member: MemberIndex(0),
+        busy: 0.0,
+        in_flight: 0.0,
+        read_latency: None,
+        write_latency: None,
+        written_bytes: Bytes(1 << 20),
+    };
+    let events = [
+        Event::Started {
+            state: crate::testing::state(),
+            adopted: Vec::new(),
+        },
+        Event::Resources(Resources {
+            members: vec![written],
+            ..Resources::default()
+        }),
+        Event::Hot(HotRegion {
+            region: VolumeRegion(7),
+            touches: 40,
+            writes: 0,
+            sequential: 0,
+        }),
+    ];
+    let events: Vec<(Now, Event)> = (1..).map(Now).zip(events).collect();
+    let decide = |config, events| -> Vec<Vec<Command>> { replay(config, events).collect() };
+    let recorded = |(now, event): (Now, Event)| Recorded { now, event };
+    let given = || events.iter().cloned().map(recorded);
+    let decided = decide(config.clone(), given().collect::<Vec<_>>());
+    let (known, read) = read(&recording(&config, &events)).unwrap();
+    assert_eq!(decide(known, read), decided);
+    let without = decide(crate::testing::config(), given().collect());
+    assert_ne!(without, decided, "a rating that decides nothing");
 }
 
 #[test]
@@ -57,8 +101,11 @@ fn a_torn_line_is_named_by_its_number() {
     assert!(
         error
             .to_string()
-            .starts_with("line 17 of the recording is no event"),
+            .starts_with("line 17 of the recording is not what belongs there"),
         "{error}"
     );
     assert!(decode(1, r#"{"now":1,"event":{"event":"tick"},"more":2}"#).is_err());
+    // Of a version that did not write the parameters down.
+    let error = read("{\"now\":1,\"event\":{\"event\":\"tick\"}}\n").unwrap_err();
+    assert!(error.to_string().starts_with("line 1 of"), "{error}");
 }

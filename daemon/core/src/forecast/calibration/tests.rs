@@ -1,13 +1,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::RegionCount;
+use crate::forecast::testing::{self, HALF_LIFE_SECONDS};
 use crate::forecast::{HORIZONS_HALF_LIVES, Touched};
-use crate::heat::{Heat, View};
+use crate::heat::View;
 use crate::units::nanos;
-use crate::volume::Profile;
 
-const HALF_LIFE_SECONDS: f64 = 10_000.0;
 const REGIONS: u32 = 256;
 /// What is expected of every fourth region.
 const EXPECTED: [f64; 4] = [1.0, 3.0, 12.0, 50.0];
@@ -43,80 +41,65 @@ fn horizons() -> Spans {
     HORIZONS_HALF_LIVES.map(|horizon| nanos(horizon * HALF_LIFE_SECONDS))
 }
 
-/// A volume of which every region is touched four times or not at all in each window.
-struct Desk {
-    heat: Heat,
+/// Who is tried, and the state of a random generator.
+struct Tried {
     calibration: Calibration,
-    window: u64,
     state: u64,
 }
 
+/// A volume of which every region is touched four times or not at all in each window.
+type Desk = testing::Desk<Tried>;
+
 impl Desk {
     fn new() -> Self {
-        let mut heat = Heat::new(nanos(HALF_LIFE_SECONDS));
-        let profile = Profile {
-            read_seconds: 0.01,
-            write_seconds: 0.01,
-            bytes_per_second: 1e8,
-        };
-        heat.start(REGIONS, Some(profile));
-        Self {
-            heat,
-            calibration: Calibration::new(horizons()),
-            window: 0,
-            state: 7,
-        }
+        Self::with(REGIONS)
     }
 
-    fn now(&self) -> Now {
-        Now(self.window * horizons()[0])
+    fn with(regions: u32) -> Self {
+        Self::of(regions, |_| Tried {
+            calibration: Calibration::new(horizons()),
+            state: 7,
+        })
+    }
+
+    /// So many windows pass.
+    fn pass(&mut self, windows: u64) {
+        self.now.0 += windows * horizons()[0];
     }
 
     /// From 0 to 1, by Knuth's constants (MMIX).
     fn random(&mut self) -> f64 {
-        self.state = self
-            .state
+        let state = &mut self.tried.state;
+        *state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        f64::from(u32::try_from(self.state >> 32).unwrap()) / f64::from(u32::MAX)
+        f64::from(u32::try_from(*state >> 32).unwrap()) / f64::from(u32::MAX)
     }
 
     /// So many windows in which each fourth region is touched as often as its rate says.
     fn windows(&mut self, count: u64, rates: [f64; 4]) {
         for _ in 0..count {
-            self.window += 1;
+            self.pass(1);
             for region in 0..REGIONS {
-                let reads = if self.random() < rates[region as usize % 4] {
-                    CAME
-                } else {
-                    0
-                };
-                let counted = RegionCount {
-                    region: VolumeRegion(region),
-                    reads,
-                    ..RegionCount::default()
-                };
-                self.heat.count(&counted, self.now());
+                let comes = self.random() < rates[region as usize % 4];
+                self.count([(region, if comes { CAME } else { 0 })]);
             }
             self.look();
         }
     }
 
     fn look(&mut self) {
-        let scene = Scene {
-            heat: &self.heat,
-            now: self.now(),
-        };
         let experts: [&dyn Expert; EXPERTS] = std::array::from_fn(|at| {
             let expert: &dyn Expert = if at == 0 { &Fake(true) } else { &Fake(false) };
             expert
         });
-        self.calibration.look(&experts, scene);
+        let (tried, scene) = self.parts();
+        tried.calibration.look(&experts, scene);
     }
 
     /// With which chance four touches come until a horizon of each fourth region.
     fn chances(&self, horizon: usize) -> [f64; 4] {
-        let chances = self.calibration.chances(0, f64::from(CAME));
+        let chances = self.tried.calibration.chances(0, f64::from(CAME));
         EXPECTED.map(|expected| chances.of(&Expected([expected; HORIZONS]))[horizon])
     }
 }
@@ -181,41 +164,33 @@ fn what_is_looked_at_too_late_tells_nothing_and_what_is_awaited_is_bounded() {
     let mut desk = Desk::new();
     desk.windows(1, [1.0; 4]);
     // Nobody counted for a while.
-    desk.window += 5;
+    desk.pass(5);
     desk.windows(1, [1.0; 4]);
-    assert!(desk.calibration.tables[0][0].cells().is_empty());
+    assert!(desk.tried.calibration.tables[0][0].cells().is_empty());
     desk.windows(1, [1.0; 4]);
-    assert!(!desk.calibration.tables[0][0].cells().is_empty());
+    assert!(!desk.tried.calibration.tables[0][0].cells().is_empty());
     desk.windows(800, [0.5; 4]);
-    let awaited = desk.calibration.awaited.iter();
+    let awaited = desk.tried.calibration.awaited.iter();
     let (batches, regions) = awaited.fold((0, 0), |(batches, regions), one| {
         (batches + 1, regions + one.chosen.len())
     });
     assert!(batches == 360 && regions == 360 * CHOSEN_MAX, "{batches}");
     // Whoever has nothing to say has no outcomes.
-    let others = desk.calibration.tables[1..].as_flattened();
+    let others = desk.tried.calibration.tables[1..].as_flattened();
     assert!(others.iter().all(|table| table.cells().is_empty()));
 }
 
 #[test]
 fn every_region_has_its_turn_and_those_nobody_touched_have_none() {
-    let mut heat = Heat::new(nanos(HALF_LIFE_SECONDS));
-    heat.start(10_000, None);
-    for region in (0..10_000).step_by(100) {
-        let counted = RegionCount {
-            region: VolumeRegion(region),
-            reads: 1,
-            ..RegionCount::default()
-        };
-        heat.count(&counted, Now(1));
-    }
-    let mut desk = Desk::new();
-    desk.heat = heat;
+    let mut desk = Desk::with(10_000);
+    desk.now = Now(1);
+    desk.count((0..10_000).step_by(100).map(|region| (region, 1)));
+    desk.now = Now(0);
     for _ in 0..20 {
-        desk.window += 1;
+        desk.pass(1);
         desk.look();
     }
-    let awaited = desk.calibration.awaited.iter();
+    let awaited = desk.tried.calibration.awaited.iter();
     let mut chosen: Vec<u32> = awaited
         .flat_map(|batch| batch.chosen.iter().map(|one| one.region.0))
         .collect();
@@ -230,23 +205,24 @@ fn what_was_seen_is_remembered_and_does_not_fade_while_nobody_counts() {
     let mut desk = Desk::new();
     desk.windows(100, [0.1, 0.3, 0.6, 0.9]);
     let names = [ExpertName::Lasting, ExpertName::Rhythm];
-    let memory = desk.calibration.remember(&names);
+    let memory = desk.tried.calibration.remember(&names);
     let chances = desk.chances(0);
     assert!(memory.iter().all(|one| one.expert == ExpertName::Lasting));
     let mut later = Desk::new();
-    later.window = 1_000_000;
-    let now = later.now();
-    later.calibration.recall(&memory, &names, now);
+    later.pass(1_000_000);
+    let now = later.now;
+    later.tried.calibration.recall(&memory, &names, now);
     assert_near(later.chances(0), chances, 1e-9);
-    assert_eq!(later.calibration.remember(&names), memory);
+    assert_eq!(later.tried.calibration.remember(&names), memory);
     later.windows(1, [0.0; 4]);
     assert_near(later.chances(0), chances, 0.01);
     // Of an expert that has gone, nothing is taken over.
     let mut other = Desk::new();
     other
+        .tried
         .calibration
         .recall(&memory, &[ExpertName::Rhythm], now);
-    assert_eq!(other.calibration.remember(&names), []);
+    assert_eq!(other.tried.calibration.remember(&names), []);
 }
 
 proptest! {

@@ -1,5 +1,7 @@
 //! A run of regions: when it is active, and what comes before it.
 
+use serde::{Deserialize, Serialize};
+
 use super::Times;
 use crate::units::Now;
 
@@ -25,7 +27,7 @@ const HALVED_AT: f32 = 16.0;
 const NEWEST: f32 = 0.2;
 
 /// Something that came before a run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Link {
     from: u32,
     /// Times that it became active, and of these, those after which the run did.
@@ -39,7 +41,7 @@ struct Link {
 }
 
 /// A run is expected to become active.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Due {
     pub(super) since: Now,
     pub(super) confidence: f64,
@@ -59,9 +61,9 @@ impl Due {
     }
 }
 
-/// A run of regions that is followed.
-#[derive(Clone, Debug)]
-pub(super) struct Run {
+/// A run of regions that is followed, as it is remembered too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Run {
     /// Since when it is active, or was last, or is being touched.
     since: Now,
     /// When it last became active.

@@ -2,64 +2,29 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::forecast::horizons_seconds;
-use crate::heat::Heat;
-use crate::units::nanos;
+use crate::forecast::testing::{self, HALF_LIFE_SECONDS, numbers};
+use crate::units::{Now, nanos};
 
-const HALF_LIFE_SECONDS: f64 = 10_000.0;
 const FIRST: u32 = 80;
 const SECOND: u32 = 800;
 
-/// A volume whose touches are given one interval after the other.
-struct Desk {
-    heat: Heat,
-    following: Following,
-    now: Now,
-}
+type Desk = testing::Desk<Following>;
 
 impl Desk {
     fn new(regions: u32) -> Self {
-        let mut heat = Heat::new(nanos(HALF_LIFE_SECONDS));
-        heat.start(regions, None);
-        let horizons = horizons_seconds(HALF_LIFE_SECONDS).map(nanos);
-        let lasting = Lasting::new(LASTING, horizons, &heat);
-        Self {
-            heat,
-            following: Following::new(lasting, horizons),
-            now: Now(0),
-        }
-    }
-
-    fn scene(&self) -> Scene<'_> {
-        Scene {
-            heat: &self.heat,
-            now: self.now,
-        }
+        Self::of(regions, |heat| {
+            let horizons = horizons_seconds(HALF_LIFE_SECONDS).map(nanos);
+            Following::new(Lasting::new(LASTING, horizons, heat), horizons)
+        })
     }
 
     /// So long passes, and then these regions are touched so often. Gives those that are named.
     fn touch(&mut self, after_seconds: f64, regions: &[u32], reads: u32) -> Vec<u32> {
         self.now.0 += nanos(after_seconds);
-        let mut touched = Vec::new();
-        for &region in regions {
-            let region = VolumeRegion(region);
-            let count = crate::event::RegionCount {
-                region,
-                reads,
-                ..crate::event::RegionCount::default()
-            };
-            self.heat.count(&count, self.now);
-            touched.push(Touched {
-                region,
-                touches: f64::from(reads),
-            });
-        }
-        let scene = Scene {
-            heat: &self.heat,
-            now: self.now,
-        };
-        self.following.touched(&touched, scene);
-        let names = self.following.names(scene);
-        names.into_iter().map(|region| region.0).collect()
+        let touched = self.count(regions.iter().map(|region| (*region, reads)));
+        let (following, scene) = self.parts();
+        following.touched(&touched, scene);
+        numbers(&following.names(scene))
     }
 
     /// A run is used for three minutes, 40 touches of each of two regions in all.
@@ -73,9 +38,8 @@ impl Desk {
     }
 
     fn expects(&self, region: u32) -> Expected {
-        let view = self.heat.view(VolumeRegion(region), self.now).unwrap();
-        let region = VolumeRegion(region);
-        self.following.expected(region, &view, 0.0, self.scene())
+        let (region, view) = (VolumeRegion(region), self.view(region));
+        self.tried.expected(region, &view, 0.0, self.scene())
     }
 }
 
@@ -121,7 +85,7 @@ fn what_was_to_follow_and_does_not_is_expected_no_longer() {
         "{:?}",
         desk.expects(SECOND)
     );
-    assert!(desk.following.due.is_empty());
+    assert!(desk.tried.due.is_empty());
 }
 
 #[test]
@@ -137,7 +101,7 @@ fn what_is_mostly_wrong_makes_room_and_names_nothing() {
     }
     desk.touch(9_000.0, &[], 0);
     assert!(desk.use_run(FIRST).is_empty());
-    let run = desk.following.runs.get(&(FIRST / RUN_REGIONS)).unwrap();
+    let run = desk.tried.runs.get(&(FIRST / RUN_REGIONS)).unwrap();
     assert!(!run.leads(SECOND / RUN_REGIONS), "the place is free");
 }
 
@@ -152,9 +116,9 @@ fn use_in_no_order_is_seldom_taken_for_a_rule() {
             .wrapping_add(1_442_695_040_888_963_407);
         let run = u32::try_from((state >> 33) % 400).unwrap();
         let after = f64::from(u32::try_from((state >> 20) % 300).unwrap());
-        let before = desk.following.due.clone();
+        let before = desk.tried.due.clone();
         desk.touch(after, &[run * RUN_REGIONS], 9);
-        let due = desk.following.due.iter();
+        let due = desk.tried.due.iter();
         announced += due.filter(|one| !before.contains(one)).count();
     }
     // One in fifty follows a given one by chance within the time that is looked ahead.
@@ -170,14 +134,58 @@ fn no_more_runs_are_followed_than_may_be_and_the_oldest_are_forgotten() {
             .map(|run| run * RUN_REGIONS)
             .collect();
         desk.touch(70.0, &regions, 9);
-        assert!(desk.following.runs.len() <= RUNS_MAX);
+        assert!(desk.tried.runs.len() <= RUNS_MAX);
     }
-    assert!(desk.following.runs.len() > RUNS_MAX / 2);
-    assert!(!desk.following.runs.contains_key(&0), "the oldest");
-    assert!(desk.following.recent.len() <= RECENT_MAX);
+    assert!(desk.tried.runs.len() > RUNS_MAX / 2);
+    assert!(!desk.tried.runs.contains_key(&0), "the oldest");
+    assert!(desk.tried.recent.len() <= RECENT_MAX);
     // Fresh ones find a place.
     desk.touch(70.0, &[0], 9);
-    assert!(desk.following.runs.contains_key(&0));
+    assert!(desk.tried.runs.contains_key(&0));
+}
+
+#[test]
+fn a_restart_forgets_nothing() {
+    let mut desk = Desk::new(4_096);
+    follow(&mut desk, 5);
+    desk.touch(9_000.0, &[], 0);
+    // In the midst of it: the first is being used, and the second is due.
+    desk.use_run(FIRST);
+    let kept = serde_json::to_string(&desk.tried.remember()).unwrap();
+    let memory = serde_json::from_str(&kept).unwrap();
+    let mut later = Desk::new(4_096);
+    later.now = desk.now;
+    later.heat.recall(&desk.heat.remember());
+    later.tried.recall(&memory);
+    assert_eq!(later.tried.remember(), memory);
+    assert!(later.expects(SECOND).at(1) >= 15.0);
+    // From here on they are of one mind, whatever comes.
+    for _ in 0..3 {
+        for (pause, first) in [(180.0, SECOND), (9_000.0, FIRST), (500.0, 1_600)] {
+            for desk in [&mut desk, &mut later] {
+                desk.touch(pause, &[], 0);
+            }
+            assert_eq!(desk.use_run(first), later.use_run(first));
+            assert_eq!(desk.expects(SECOND), later.expects(SECOND));
+        }
+    }
+    assert_eq!(later.tried.remember(), desk.tried.remember());
+}
+
+#[test]
+fn no_more_is_taken_in_than_may_be_followed() {
+    let mut desk = Desk::new(4_096);
+    desk.use_run(FIRST);
+    let mut memory = desk.tried.remember();
+    let (_, run) = memory.runs[0].clone();
+    let most = u32::try_from(RUNS_MAX).unwrap();
+    memory.runs = (0..most + 9).map(|at| (at, run.clone())).collect();
+    memory.recent = (0..most).map(|at| (Now(0), at)).collect();
+    memory.due = (0..most).collect();
+    desk.tried.recall(&memory);
+    assert_eq!(desk.tried.runs.len(), RUNS_MAX);
+    assert_eq!(desk.tried.recent.len(), RECENT_MAX);
+    assert_eq!(desk.tried.due.len(), DUE_MAX);
 }
 
 proptest! {
@@ -191,7 +199,7 @@ proptest! {
             let regions: Vec<u32> = regions.into_iter().collect();
             let names = desk.touch(f64::from(after), &regions, 3);
             prop_assert!(names.is_sorted() && names.iter().all(|one| *one < 512));
-            let following = &desk.following;
+            let following = &desk.tried;
             prop_assert!(following.runs.len() <= 512 / RUN_REGIONS as usize);
             prop_assert!(following.due.len() <= following.runs.len());
             prop_assert!(following.recent.len() <= RECENT_MAX);

@@ -1,104 +1,55 @@
 use super::*;
-use crate::event::RegionCount;
-use crate::heat::Heat;
-use crate::units::{Now, nanos};
-use crate::volume::Profile;
+use crate::forecast::testing::{self, SECOND, STAKES, numbers};
 
-const SECOND: u64 = 1_000_000_000;
 /// The finest window.
 const WINDOW: u64 = 60 * SECOND;
-const HALF_LIFE_SECONDS: f64 = 10_000.0;
-const STAKES: Stakes = Stakes {
-    gain_seconds: 0.01,
-    copy_seconds: 0.02,
-    hysteresis: 2.0,
-    capacity: 8,
-    delay_nanos: 0,
-    residency_nanos: 0,
-};
 
-/// The expert, with what it rests on.
-struct Desk {
-    heat: Heat,
+/// The expert, and the one that it rests on.
+struct Tried {
     rhythm: Rhythm,
     learned: Learned,
-    now: Now,
 }
+
+type Desk = testing::Desk<Tried>;
 
 impl Desk {
     fn new() -> Self {
-        let mut heat = Heat::new(nanos(HALF_LIFE_SECONDS));
-        let profile = Profile {
-            read_seconds: 0.01,
-            write_seconds: 0.01,
-            bytes_per_second: 1e8,
-        };
-        heat.start(4_096, Some(profile));
-        let horizons = [60, 600, 3_600, 21_600, u64::MAX / SECOND].map(|one| one * SECOND);
-        let lasting = Lasting::new(LASTING, horizons, &heat);
-        let mut learned = Learned::new(lasting.clone(), horizons);
-        learned.forecaster(true);
-        Self {
-            heat,
-            rhythm: Rhythm::new(lasting, horizons),
-            learned,
-            now: Now(1_000 * WINDOW),
-        }
+        let mut desk = Self::of(4_096, |heat| {
+            let horizons = [60, 600, 3_600, 21_600, u64::MAX / SECOND].map(|one| one * SECOND);
+            let lasting = Lasting::new(LASTING, horizons, heat);
+            let mut learned = Learned::new(lasting.clone(), horizons);
+            learned.forecaster(true);
+            let rhythm = Rhythm::new(lasting, horizons);
+            Tried { rhythm, learned }
+        });
+        desk.now.0 = 1_000 * WINDOW;
+        desk
     }
 
     /// Reads of regions in a window; what is asked when it has ended.
     fn window(&mut self, regions: &[(u32, u32)]) -> Asked {
-        let mut counted = Vec::new();
-        for &(region, reads) in regions {
-            let region = VolumeRegion(region);
-            let count = RegionCount {
-                region,
-                reads,
-                ..RegionCount::default()
-            };
-            self.heat.count(&count, self.now).unwrap();
-            let touches = f64::from(reads);
-            counted.push(Touched { region, touches });
-        }
-        let scene = Scene {
-            heat: &self.heat,
-            now: self.now,
-        };
-        self.rhythm.touched(&counted, scene);
+        let counted = self.count(regions.iter().copied());
+        let (tried, scene) = self.parts();
+        tried.rhythm.touched(&counted, scene);
         self.now.0 += WINDOW;
-        let scene = Scene {
-            heat: &self.heat,
-            now: self.now,
-        };
-        self.rhythm.names(scene);
-        self.learned.ask(&self.rhythm, &STAKES, scene).unwrap()
+        let (tried, scene) = self.parts();
+        tried.rhythm.names(scene);
+        tried.learned.ask(&tried.rhythm, &STAKES, scene).unwrap()
     }
 
     fn tell(&mut self, window: u64, groups: &[GroupForecast]) {
-        let scene = Scene {
-            heat: &self.heat,
-            now: self.now,
-        };
-        self.learned.told(window, groups, &self.rhythm, scene);
+        let (tried, scene) = self.parts();
+        tried.learned.told(window, groups, &tried.rhythm, scene);
     }
 
     fn expects(&self, region: u32) -> Expected {
-        let scene = Scene {
-            heat: &self.heat,
-            now: self.now,
-        };
-        let region = VolumeRegion(region);
-        let view = self.heat.view(region, self.now).unwrap();
-        self.learned.expected(region, &view, 0.0, scene)
+        let (learned, view) = (&self.tried.learned, self.view(region));
+        learned.expected(VolumeRegion(region), &view, 0.0, self.scene())
     }
 
     fn names(&mut self) -> Vec<u32> {
-        let scene = Scene {
-            heat: &self.heat,
-            now: self.now,
-        };
-        let names = self.learned.names(scene);
-        names.into_iter().map(|region| region.0).collect()
+        let (tried, scene) = self.parts();
+        numbers(&tried.learned.names(scene))
     }
 }
 
@@ -139,22 +90,16 @@ fn asked_is_once_a_window_and_only_of_what_could_repay_a_copy() {
     let asked = desk.window(&[]);
     let groups: Vec<u32> = asked.groups.iter().map(|one| one.first.0 / 64).collect();
     assert_eq!(groups, [0, 1]);
-    let scene = Scene {
-        heat: &desk.heat,
-        now: desk.now,
-    };
-    assert!(desk.learned.ask(&desk.rhythm, &STAKES, scene).is_none());
+    let (tried, scene) = desk.parts();
+    assert!(tried.learned.ask(&tried.rhythm, &STAKES, scene).is_none());
     let dear = Stakes {
         copy_seconds: 10.0,
         ..STAKES
     };
     desk.now.0 += WINDOW;
-    let scene = Scene {
-        heat: &desk.heat,
-        now: desk.now,
-    };
-    desk.rhythm.names(scene);
-    let asked = desk.learned.ask(&desk.rhythm, &dear, scene).unwrap();
+    let (tried, scene) = desk.parts();
+    tried.rhythm.names(scene);
+    let asked = tried.learned.ask(&tried.rhythm, &dear, scene).unwrap();
     let groups: Vec<u32> = asked.groups.iter().map(|one| one.first.0 / 64).collect();
     // One touch a minute would be 360 in six hours: 3.6 s. Fifty would be 180.
     assert_eq!(groups, [1]);
@@ -190,7 +135,7 @@ fn what_is_no_number_or_late_or_unasked_for_is_not_believed() {
         desk.window(&[]);
     }
     assert!(desk.expects(64).at(1) < 30.0);
-    desk.learned.forecaster(false);
+    desk.tried.learned.forecaster(false);
     let asked = desk.window(&[(64, 30)]);
     assert!(asked.groups.is_empty());
     desk.tell(asked.window, &[forecast(1, [900.0; FINITE])]);
@@ -225,7 +170,7 @@ fn an_example_tells_what_came_until_each_horizon() {
             "{told:?} {wanted:?}"
         );
     }
-    let status = desk.learned.status();
+    let status = desk.tried.learned.status();
     assert!(status.error.unwrap() > 0.0 && status.naive_error.unwrap() > 0.0);
 }
 
