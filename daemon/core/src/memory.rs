@@ -7,13 +7,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::forecast::ForecastMemory;
+use crate::forecast::{ForecastMemory, TouchMemory};
 use crate::heat::KnownRegion;
 use crate::units::Now;
 use crate::wear::WearMemory;
 
-/// Version of its layout. What is of another one is of no use.
-const VERSION: u32 = 2;
+/// Version of its layout. What is of another one is of no use, but for the one before: see
+/// [`Memory::UNTOUCHED`].
+const VERSION: u32 = 3;
 
 /// After so many half-lives without anybody counting, nothing that is remembered is of use: it is
 /// more than the coarsest windows of a rhythm reach back to.
@@ -33,6 +34,8 @@ pub struct Memory {
     pub(crate) heat: Vec<KnownRegion>,
     pub(crate) forecasts: ForecastMemory,
     pub(crate) wear: WearMemory,
+    /// Last: version 2 ended before it.
+    pub(crate) touches: TouchMemory,
 }
 
 /// Why a memory is of no use.
@@ -56,10 +59,18 @@ pub enum MemoryError {
 }
 
 impl Memory {
+    /// The version that knew nothing of touches, and is else the same: it is taken over without.
+    pub const UNTOUCHED: u32 = 2;
+
     pub(crate) fn new(
         now: Now,
         (regions, half_life_nanos): (u32, u64),
-        (heat, forecasts, wear): (Vec<KnownRegion>, ForecastMemory, WearMemory),
+        (heat, forecasts, wear, touches): (
+            Vec<KnownRegion>,
+            ForecastMemory,
+            WearMemory,
+            TouchMemory,
+        ),
     ) -> Self {
         Self {
             version: VERSION,
@@ -69,6 +80,7 @@ impl Memory {
             heat,
             forecasts,
             wear,
+            touches,
         }
     }
 
@@ -85,7 +97,7 @@ impl Memory {
 
     /// Whether anything of it can be used at this time.
     pub(crate) fn check_time(&self, now: Now) -> Result<(), MemoryError> {
-        if self.version != VERSION {
+        if self.version != VERSION && self.version != Self::UNTOUCHED {
             return Err(MemoryError::Version(self.version));
         }
         if self.now > now {

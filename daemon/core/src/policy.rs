@@ -141,7 +141,12 @@ impl Policy {
     pub(crate) fn remember(&self, now: Now) -> Memory {
         let basis = self.memory_basis();
         let (heat, forecasts) = (self.heat.remember(), self.forecasts.remember());
-        Memory::new(now, basis, (heat, forecasts, self.wear.remember()))
+        let scene = Scene {
+            heat: &self.heat,
+            now,
+        };
+        let touches = self.forecasts.remember_touches(scene);
+        Memory::new(now, basis, (heat, forecasts, self.wear.remember(), touches))
     }
 
     /// Takes in what is remembered.
@@ -152,6 +157,11 @@ impl Policy {
         memory.check_basis(self.memory_basis())?;
         self.heat.recall(&memory.heat);
         self.forecasts.recall(&memory.forecasts, now);
+        let scene = Scene {
+            heat: &self.heat,
+            now,
+        };
+        self.forecasts.recall_touches(&memory.touches, scene);
         Ok(())
     }
 
@@ -180,6 +190,7 @@ impl Policy {
             touched.push(Touched {
                 region: count.region,
                 touches: counted.touches.sum(),
+                silent_nanos: counted.silent_nanos,
             });
             if let Some(origin) = counted.origin {
                 saved += self.loads.benefit(counted.touches, origin, counted.class);

@@ -19,6 +19,8 @@ use crate::state::{StateError, make_folder, replace};
 
 const MAGIC: [u8; 8] = *b"TIERMEM1";
 const CHECKSUM_BYTES: usize = 4;
+/// What the version before knew of touches: two empty lists.
+const NO_TOUCHES: [u8; 2] = [0, 0];
 /// Between two writings: what a power cut may lose.
 pub(crate) const PERIOD: Duration = Duration::from_mins(10);
 
@@ -43,7 +45,7 @@ enum UnreadableError {
 #[derive(Debug)]
 pub(crate) enum Recalled {
     /// This.
-    Memory(Remembered),
+    Memory(Box<Remembered>),
     /// Nothing: nothing was kept yet, or nothing can be.
     Nothing,
     /// Something that was of no use, or did not come in time.
@@ -88,6 +90,10 @@ fn decode(bytes: &[u8]) -> Option<Kept> {
     if magic != MAGIC || checksum != crc32c::crc32c(body).to_le_bytes() {
         return None;
     }
+    let ((_, version), _) = postcard::take_from_bytes::<(u64, u32)>(body).ok()?;
+    if version == Memory::UNTOUCHED {
+        return postcard::from_bytes(&[body, &NO_TOUCHES].concat()).ok();
+    }
     postcard::from_bytes(body).ok()
 }
 
@@ -121,7 +127,7 @@ fn recall(folder: &Path) -> Recalled {
         })) => {
             let passed = unix_nanos().saturating_sub(then);
             match memory.resume(passed) {
-                Some(now) => Recalled::Memory(Remembered { memory, now }),
+                Some(now) => Recalled::Memory(Box::new(Remembered { memory, now })),
                 None => too_old(&path, Duration::from_nanos(passed)),
             }
         }
@@ -141,7 +147,7 @@ impl Recalled {
     /// What was learned, if it came.
     pub(crate) fn memory(self) -> Option<Remembered> {
         match self {
-            Self::Memory(remembered) => Some(remembered),
+            Self::Memory(remembered) => Some(*remembered),
             Self::Nothing | Self::Lost => None,
         }
     }
@@ -358,8 +364,22 @@ mod tests {
         // Up to the leads it is what a new engine is kept as.
         let new = encode(memory(), 7).unwrap();
         let mut new = new[MAGIC.len() + CHECKSUM_BYTES..].to_vec();
-        assert_eq!(std::mem::replace(&mut new[1], 1), 2, "the version");
+        assert_eq!(std::mem::replace(&mut new[1], 1), 3, "the version");
         assert!(new.starts_with(&body[..14]), "{new:?}");
+    }
+
+    #[test]
+    fn what_the_version_before_kept_is_taken_over_without_touches() {
+        let new = encode(memory(), 7).unwrap();
+        let mut body = new[MAGIC.len() + CHECKSUM_BYTES..].to_vec();
+        assert!(body.ends_with(&NO_TOUCHES), "{body:?}");
+        body.truncate(body.len() - NO_TOUCHES.len());
+        assert_eq!(std::mem::replace(&mut body[1], 2), 3, "the version");
+        let checksum = crc32c::crc32c(&body).to_le_bytes();
+        let old = decode(&[&MAGIC[..], &checksum, &body].concat()).unwrap();
+        assert_eq!(old.unix_nanos, 7);
+        let engine = Engine::new(PolicyConfig::default());
+        assert!(engine.fits(&old.memory, old.memory.now).is_ok());
     }
 
     #[test]

@@ -51,6 +51,7 @@ impl Desk {
             touched.push(Touched {
                 region,
                 touches: f64::from(reads),
+                silent_nanos: 0,
             });
         }
         let scene = Scene {

@@ -57,8 +57,11 @@ impl Desk {
                 ..RegionCount::default()
             };
             self.heat.count(&count, self.now).unwrap();
-            let touches = f64::from(reads);
-            counted.push(Touched { region, touches });
+            counted.push(Touched {
+                region,
+                touches: f64::from(reads),
+                silent_nanos: 0,
+            });
         }
         let scene = Scene {
             heat: &self.heat,
