@@ -66,9 +66,12 @@ impl<T> Desk<T> {
                 reads,
                 ..RegionCount::default()
             };
-            self.heat.count(&count, self.now).unwrap();
-            let touches = f64::from(reads);
-            Touched { region, touches }
+            let counted = self.heat.count(&count, self.now).unwrap();
+            Touched {
+                region,
+                touches: f64::from(reads),
+                silent_nanos: counted.silent_nanos,
+            }
         });
         counted.collect()
     }
