@@ -18,6 +18,7 @@ mod nearby;
 mod rhythm;
 mod shadow;
 mod shapes;
+mod timing;
 mod windows;
 
 use serde::Serialize;
@@ -44,6 +45,7 @@ use nearby::Nearby;
 use rhythm::Rhythm;
 use shadow::Shadow;
 pub(crate) use shadow::{Stakes, copies};
+pub(crate) use timing::{Demand, Timing};
 pub use windows::{code, touches};
 
 /// How far ahead is looked, in half-lives: for one of 10,000 s, a minute, ten, an hour, six hours,
@@ -106,6 +108,10 @@ pub(crate) trait Expert {
         running: f64,
         scene: Scene<'_>,
     ) -> Expected;
+    /// When what it expects of a region begins, and when that is over, if it knows.
+    fn timing(&self, _region: VolumeRegion, _scene: Scene<'_>) -> Timing {
+        Timing::default()
+    }
     /// Regions beside those touched since the last time of which it expects something.
     fn names(&mut self, scene: Scene<'_>) -> Vec<VolumeRegion>;
     /// How many times more than what it displaces a region must be worth by what this one expects,
@@ -442,6 +448,12 @@ impl Forecasts {
         expert.map_or_else(Expected::default, |expert| {
             expert.expected(region, view, running, scene)
         })
+    }
+
+    /// When what is expected of a region begins, and when that is over.
+    pub(crate) fn timing(&self, region: VolumeRegion, scene: Scene<'_>) -> Timing {
+        let expert = self.believed_expert();
+        expert.map_or_else(Timing::default, |expert| expert.timing(region, scene))
     }
 }
 
