@@ -162,6 +162,9 @@ pub enum Reason {
         benefit_seconds: f64,
         /// Seconds it is expected to cost, at the prices of the moment.
         cost_seconds: f64,
+        /// Seconds from then until they begin to come, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        due_in_seconds: Option<f64>,
     },
     /// Room was needed for a warmer region, or the headroom of the tier.
     Demotion {

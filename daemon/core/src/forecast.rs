@@ -18,6 +18,7 @@ mod nearby;
 mod rhythm;
 mod shadow;
 mod shapes;
+mod timing;
 mod touch;
 mod windows;
 
@@ -46,6 +47,7 @@ use nearby::Nearby;
 use rhythm::Rhythm;
 use shadow::Shadow;
 pub(crate) use shadow::{Stakes, copies};
+pub(crate) use timing::{Demand, Timing};
 use touch::Touch;
 pub(crate) use touch::TouchMemory;
 pub use windows::{code, touches};
@@ -110,6 +112,10 @@ pub(crate) trait Expert {
         running: f64,
         scene: Scene<'_>,
     ) -> Expected;
+    /// When what it expects of a region begins, and when that is over, if it knows.
+    fn timing(&self, _region: VolumeRegion, _scene: Scene<'_>) -> Timing {
+        Timing::default()
+    }
     /// Regions beside those touched since the last time of which it expects something.
     fn names(&mut self, scene: Scene<'_>) -> Vec<VolumeRegion>;
     /// How many times more than what it displaces a region must be worth by what this one expects,
@@ -455,6 +461,12 @@ impl Forecasts {
         expert.map_or_else(Expected::default, |expert| {
             expert.expected(region, view, running, scene)
         })
+    }
+
+    /// When what is expected of a region begins, and when that is over.
+    pub(crate) fn timing(&self, region: VolumeRegion, scene: Scene<'_>) -> Timing {
+        let expert = self.believed_expert();
+        expert.map_or_else(Timing::default, |expert| expert.timing(region, scene))
     }
 }
 

@@ -7,7 +7,9 @@
 //! hours: a region is promoted when what it cost on the slow tier exceeds what the move costs.
 
 use crate::alloc::Space;
-use crate::forecast::{Expected, Forecasts, HORIZONS, LAST, Scene, copies};
+use crate::forecast::{
+    Demand, Expected, Forecasts, HORIZONS, LAST, Scene, copies, horizons_seconds,
+};
 use crate::heat::{Heat, Touches, View};
 use crate::migrate::Migrate;
 use crate::policy::PolicyConfig;
@@ -81,6 +83,8 @@ pub(crate) struct Candidate {
     pub(crate) touches_soon: f64,
     /// And those until each.
     pub(crate) expected: Expected,
+    /// When they begin to come, and when they have come.
+    pub(crate) demand: Demand,
     /// What each of them is expected to take less there.
     pub(crate) gain_seconds: f64,
     /// What these are worth there, less the wear of those that write.
@@ -93,6 +97,14 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
+    /// What it is worth in all to have it there until a horizon.
+    pub(crate) fn worth(&self, horizon: usize) -> f64 {
+        self.worth_seconds
+            .get(horizon)
+            .copied()
+            .unwrap_or(f64::NEG_INFINITY)
+    }
+
     pub(crate) fn net_seconds(&self) -> f64 {
         self.benefit_seconds - self.price.seconds
     }
@@ -282,6 +294,7 @@ impl Known<'_> {
             let gain = self.loads.benefit(one, from, to) - wear;
             let price = self.price(source, to);
             let worth = |horizon| gain * expected.at(horizon) - price.seconds * copies(horizon);
+            let worth_seconds = std::array::from_fn(worth);
             Candidate {
                 region,
                 from,
@@ -289,10 +302,11 @@ impl Known<'_> {
                 touches: expected.in_all(),
                 touches_soon: expected.soon(),
                 expected,
+                demand: self.demand(region, &worth_seconds),
                 gain_seconds: gain,
                 benefit_seconds: gain * expected.in_all(),
                 writes_wear_seconds: wear * expected.in_all(),
-                worth_seconds: std::array::from_fn(worth),
+                worth_seconds,
                 price,
             }
         };
@@ -301,6 +315,23 @@ impl Known<'_> {
 
     pub(crate) fn expected(&self, region: VolumeRegion, view: &View, running: f64) -> Expected {
         self.forecasts.expected(region, view, running, self.scene())
+    }
+
+    /// When the use of a region is to come for which it is wanted. It has begun where what comes
+    /// before that pays as well.
+    fn demand(&self, region: VolumeRegion, worth_seconds: &[f64; HORIZONS]) -> Demand {
+        let demand = self.forecasts.timing(region, self.scene()).demand(self.now);
+        let Some(begins) = demand.begins else {
+            return demand;
+        };
+        let horizons = horizons_seconds(self.config.half_life_seconds).into_iter();
+        let pays_before = horizons
+            .zip(worth_seconds)
+            .any(|(seconds, worth)| seconds <= begins.seconds_since(self.now) && *worth > 0.0);
+        if pays_before {
+            return Demand::default();
+        }
+        demand
     }
 
     pub(crate) fn scene(&self) -> Scene<'_> {

@@ -7,7 +7,9 @@
 //! proposes to `migrate`, where a move by hand goes the same way.
 
 mod config;
+mod deadlines;
 mod dispatch;
+mod headroom;
 mod shed;
 mod victims;
 

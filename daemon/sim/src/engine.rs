@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+#[cfg(test)]
+use tier_core::command::MoveReport;
 use tier_core::command::{AddLeg, Command};
 use tier_core::event::{
     Event, HotRegion, MemberLoad, MirrorState, RegionCount, Resources, Samples,
@@ -45,6 +47,11 @@ pub(crate) struct EngineDriver<'a> {
     next_monitor: u64,
     next_sample: u64,
     members: usize,
+    /// What the engine reported of its moves, and when.
+    #[cfg(test)]
+    pub(crate) reports: Vec<(u64, MoveReport)>,
+    #[cfg(test)]
+    now: u64,
 }
 
 impl<'a> EngineDriver<'a> {
@@ -86,6 +93,10 @@ impl<'a> EngineDriver<'a> {
             next_monitor: MONITOR_NANOS,
             next_sample: SAMPLE_NANOS,
             members: members.len(),
+            #[cfg(test)]
+            reports: Vec::new(),
+            #[cfg(test)]
+            now: 0,
         };
         let adopted = Vec::new();
         driver.step(0, Event::Started { state, adopted }, &mut Vec::new());
@@ -125,6 +136,10 @@ impl<'a> EngineDriver<'a> {
 
     /// Gives an event, and those that follow from what the engine orders.
     fn step(&mut self, now: u64, event: Event, orders: &mut Vec<Order>) {
+        #[cfg(test)]
+        {
+            self.now = now;
+        }
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             for command in self.engine.step(Now(now), event) {
@@ -175,11 +190,11 @@ impl<'a> EngineDriver<'a> {
                     events.push_back(Event::Forecast { window, groups });
                 }
             }
-            Command::Learn(_)
-            | Command::Retrain(_)
-            | Command::Report(_)
-            | Command::Reply { .. }
-            | Command::Warn(_) => {}
+            #[cfg(test)]
+            Command::Report(report) => self.reports.push((self.now, report)),
+            #[cfg(not(test))]
+            Command::Report(_) => {}
+            Command::Learn(_) | Command::Retrain(_) | Command::Reply { .. } | Command::Warn(_) => {}
         }
     }
 

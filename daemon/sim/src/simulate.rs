@@ -310,6 +310,8 @@ impl Field<'_> {
 #[cfg(test)]
 mod calibration;
 #[cfg(test)]
+mod deadlines;
+#[cfg(test)]
 mod jobs;
 #[cfg(test)]
 mod tests;

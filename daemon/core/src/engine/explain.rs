@@ -71,6 +71,15 @@ pub enum Verdict {
     DoesNotPay,
     /// It waits for room, budget or a turn.
     Waits(MoveId),
+    /// It waits for its latest start.
+    WaitsUntil {
+        /// The move that is to be made.
+        id: MoveId,
+        /// Seconds until that begins at the latest.
+        begins_in_seconds: f64,
+        /// Seconds until the use begins for which it is made.
+        due_in_seconds: f64,
+    },
     /// A move pays: the next samples want it.
     Pays,
 }
@@ -207,7 +216,12 @@ impl Engine {
         }
         let wants = &self.policy.wants;
         if let Some(want) = wants.iter().find(|want| want.candidate.region == region) {
-            return Verdict::Waits(want.id);
+            let appointment = self.policy.appointment(region, &self.migrate, self.now);
+            return appointment.map_or(Verdict::Waits(want.id), |one| Verdict::WaitsUntil {
+                id: want.id,
+                begins_in_seconds: one.begins.seconds_since(self.now),
+                due_in_seconds: one.due.seconds_since(self.now),
+            });
         }
         let least = known.config.promote_touches_min;
         if known.expected(region, &view, 0.0).in_all() < f64::from(least) {

@@ -19,7 +19,7 @@ use super::history::{self, Codes, GROUP_REGIONS};
 use super::lasting::Lasting;
 use super::shapes::{Run, Shapes};
 use super::windows::{Windows, WindowsMemory};
-use super::{Expected, Expert, ExpertName, HORIZONS, LAST, Scene, Spans, Touched};
+use super::{Expected, Expert, ExpertName, HORIZONS, LAST, Scene, Spans, Timing, Touched};
 use crate::heat::{LASTING, View};
 use crate::units::{Now, VolumeRegion};
 
@@ -40,6 +40,9 @@ const SPLIT_FROM: f64 = 0.4;
 const JOIN_BELOW: f64 = 0.1;
 /// Horizon within which regions that are to be used are named.
 const SOON: usize = 1;
+/// A window belongs to a group's demand if this share of what the busiest of the period gets is
+/// expected in it: what a set gets between its turns, from others or by chance, is far less.
+const DEMAND_SHARE: f64 = 0.25;
 
 /// A group of regions.
 #[derive(Clone, Debug)]
@@ -53,6 +56,9 @@ pub(super) struct Group {
     heat: f64,
     /// Touches that it expects until each horizon but the last, if it has a period.
     expected: Option<[f64; LAST]>,
+    /// When the next demand that its period lets expect begins and ends; that which goes on has
+    /// begun with the window.
+    demand: Option<(Now, Now)>,
     /// Touches that it, or its heat, let expect of the running window when that began.
     foreseen: f64,
     /// Whether it was used in the last window as neither of them let expect: a burst.
@@ -199,6 +205,32 @@ impl Rhythm {
         Some(std::array::from_fn(until))
     }
 
+    /// When the next demand of a group begins and ends: the first coming windows of its profile that
+    /// are busy.
+    fn group_demand(&self, group: &Group, now: Now) -> Option<(Now, Now)> {
+        let (at, period) = Self::period(group)?;
+        let scale = &group.scales[at];
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "some windows"
+        )]
+        let ahead = period.ceil() as u64;
+        let profile: Vec<f64> = (0..ahead)
+            .map(|one| scale.expected_in(one, period))
+            .collect();
+        let busiest = profile.iter().copied().fold(0.0, f64::max);
+        let is_busy = |touches: &f64| *touches > 0.0 && *touches >= busiest * DEMAND_SHARE;
+        let begins = profile.iter().position(is_busy)?;
+        let lasts = profile.iter().skip(begins).take_while(|one| is_busy(one));
+        let window_nanos = self.window_nanos(at);
+        let begin_of = |windows: usize| {
+            let window = self.window(at, now).saturating_add(windows as u64);
+            Now(window.saturating_mul(window_nanos))
+        };
+        Some((begin_of(begins), begin_of(begins + lasts.count())))
+    }
+
     /// Takes in the first of these regions and those of its group, and gives the others.
     fn used<'a>(&mut self, touched: &'a [Touched], windows: [u64; SCALES]) -> &'a [Touched] {
         let Some(first) = touched.first().map(|one| one.region.0) else {
@@ -232,6 +264,7 @@ impl Rhythm {
         for (run, group) in groups.iter_mut() {
             group.is_out = group.is_beyond_what_was_foreseen();
             group.expected = self.group_expects(group, scene.now);
+            group.demand = self.group_demand(group, scene.now);
             group.foreseen = f64::INFINITY;
             if let Some(expected) = group.expected {
                 let views: Vec<(VolumeRegion, View)> = views(run, scene).collect();
@@ -294,6 +327,7 @@ impl Group {
             total: 0.0,
             heat: 0.0,
             expected: None,
+            demand: None,
             foreseen: f64::INFINITY,
             is_out: false,
         }
@@ -400,6 +434,14 @@ impl Expert for Rhythm {
         }
         all[LAST] = lasting.in_all().max(all[LAST - 1]);
         Expected(all)
+    }
+
+    fn timing(&self, region: VolumeRegion, scene: Scene<'_>) -> Timing {
+        let group = self.groups.get(region.0).filter(|group| !group.is_out);
+        let demand = group.and_then(|group| group.demand);
+        demand.map_or_else(Timing::default, |(begins, ends)| {
+            Timing::of(begins, ends, scene.now)
+        })
     }
 
     fn names(&mut self, scene: Scene<'_>) -> Vec<VolumeRegion> {

@@ -1,9 +1,10 @@
 //! From what is wanted to what is proposed: room, budget and turns.
 
+use super::deadlines::{Schedule, Standing, order};
 use super::victims::Victims;
 use super::{Policy, Want};
 use crate::command::{Command, Reason};
-use crate::forecast::{LAST, copies};
+use crate::forecast::copies;
 use crate::migrate::Migrate;
 use crate::plan::{Candidate, Price, Victim};
 use crate::units::{MoveId, Now, VolumeRegion, nanos};
@@ -11,29 +12,32 @@ use crate::volume::{Class, Extent};
 
 /// The list of the coldest regions is made anew this often per plan, at most.
 const VICTIMS_PER_PLAN: f64 = 6.0;
-/// Heat at and below which a region is cold enough to leave for headroom's sake alone.
-const COLD: f64 = 0.5;
+/// Touches at and below which a region is cold enough to leave for headroom's sake alone, or for
+/// somebody who could wait.
+pub(super) const COLD: f64 = 0.5;
 
 /// What it costs to displace what must stay.
 const NEVER_SECONDS: f64 = 1e9;
 
 /// What a region's place is wanted for.
 #[derive(Clone, Copy)]
-struct Wanting {
+pub(super) struct Wanting {
     /// What it is worth until the horizon.
-    worth_seconds: f64,
+    pub(super) worth_seconds: f64,
     /// Touches that are expected soon.
-    touches_soon: f64,
+    pub(super) touches_soon: f64,
 }
 
 /// Room that is wanted on a tier.
-struct Need {
-    class: Class,
+pub(super) struct Need {
+    pub(super) class: Class,
     /// Until when what leaves is not to be wanted.
-    horizon: usize,
+    pub(super) horizon: usize,
     /// Who wants it, from whom it is worth most to on.
-    wants: Vec<Wanting>,
-    room_for: Option<MoveId>,
+    pub(super) wants: Vec<Wanting>,
+    pub(super) room_for: Option<MoveId>,
+    /// If it is not to cost anybody anything: only what is cold until this horizon leaves.
+    pub(super) cold_until: Option<usize>,
 }
 
 impl Policy {
@@ -44,30 +48,69 @@ impl Policy {
             return;
         }
         self.weigh(migrate, now);
-        let mut order: Vec<(f64, VolumeRegion)> = self
-            .wants
-            .iter()
-            .map(|want| (self.advantage(&want.candidate).1, want.candidate.region))
-            .collect();
-        order.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
+        let schedule = self.schedule(migrate, now);
+        let regions = self.wants.iter().map(|want| {
+            let (region, gain) = (want.candidate.region, self.advantage(&want.candidate).1);
+            ((schedule.of(region), gain), region)
+        });
+        let mut regions: Vec<((Standing, f64), VolumeRegion)> = regions.collect();
+        regions.retain(|((standing, _), _)| *standing != Standing::TooLate);
+        regions.sort_by(|one, other| order(one.0, other.0).then(one.1.cmp(&other.1)));
         let mut crowded: Vec<Class> = Vec::new();
-        for (_, region) in order {
+        for ((standing, gain_seconds), region) in regions {
             if self.turns(migrate) == 0 {
                 return;
             }
             let Some(want) = self.want(region).cloned() else {
                 continue;
             };
-            if crowded.contains(&want.candidate.to) {
+            let to = want.candidate.to;
+            if crowded.contains(&to) {
                 continue;
             }
-            if self.known(migrate, now).room(want.candidate.to) == 0 {
-                crowded.push(want.candidate.to);
-                self.make_room_for(&want, migrate, now);
-            } else {
-                self.promote(&want, migrate, now);
+            let is_early = matches!(standing, Standing::Waits(_));
+            if is_early && !want.candidate.price.is_idle() {
+                continue;
+            }
+            let known = self.known(migrate, now);
+            if known.room(to) == 0 {
+                crowded.push(to);
+                self.make_room_for(&want, &schedule, migrate, now);
+                continue;
+            }
+            let places = match standing {
+                // Who comes first is said by the deadlines, but who comes at all by what is gained.
+                Standing::Due(_) => known.room(to).saturating_add(self.yielding(to, &schedule)),
+                Standing::Open | Standing::Waits(_) | Standing::TooLate => known.room(to),
+            };
+            let least_seconds = self.least_that_fits((to, places), standing, &schedule);
+            if standing == Standing::Open || gain_seconds >= least_seconds {
+                self.promote(&want, (&schedule, least_seconds), migrate, now);
             }
         }
+    }
+
+    /// Places of a tier that those would make free who leave it for what may have its turn.
+    fn yielding(&self, class: Class, schedule: &Schedule) -> u32 {
+        let Some(known) = self.victims.iter().find(|known| known.class == class) else {
+            return 0;
+        };
+        let wants = self.wants.iter().map(|want| &want.candidate);
+        let wants = wants
+            .filter(|one| one.to == class && schedule.has_turn(one.region, Standing::Open))
+            .map(|one| (self.advantage(one), one));
+        let mut wants: Vec<((usize, f64), &Candidate)> = wants.collect();
+        wants.sort_by(|one, other| other.0.1.total_cmp(&one.0.1));
+        let pairs = wants.into_iter().enumerate();
+        let yields = |(place, ((horizon, _), want)): &(usize, ((usize, f64), &Candidate))| {
+            let victim = known.lists.get(*horizon).and_then(|list| list.get(*place));
+            victim.is_some_and(|victim| {
+                let copies = want.price.seconds * copies(*horizon);
+                want.worth(*horizon) > self.loss(victim, *horizon, class, want.from) + copies
+            })
+        };
+        let yielding = pairs.take_while(yields).count();
+        u32::try_from(yielding).unwrap_or(u32::MAX)
     }
 
     /// Finds out what would have to leave the tiers that have no room for all that is wanted there.
@@ -162,7 +205,13 @@ impl Policy {
     }
 
     /// Proposes a promotion, with its neighbours that are wanted on the same tier.
-    fn promote(&mut self, want: &Want, migrate: &mut Migrate, now: Now) {
+    fn promote(
+        &mut self,
+        want: &Want,
+        (schedule, least_seconds): (&Schedule, f64),
+        migrate: &mut Migrate,
+        now: Now,
+    ) {
         let (region, to) = (want.candidate.region, want.candidate.to);
         if !self.may_cut(migrate) {
             return;
@@ -173,9 +222,11 @@ impl Policy {
             return;
         };
         // A neighbour comes along where there is room for it, and not instead of a better one.
-        let least_seconds = self.least_that_fits(to, known.room(to));
+        let turn = schedule.of(region);
         let fits = |want: &Want| {
-            want.candidate.to == to && self.advantage(&want.candidate).1 >= least_seconds
+            let is_on = schedule.has_turn(want.candidate.region, turn);
+            let is_there = is_on && want.candidate.to == to;
+            is_there && self.advantage(&want.candidate).1 >= least_seconds
         };
         let joins = |other: VolumeRegion| {
             known.movable(other).is_some() && self.want(other).is_some_and(fits)
@@ -206,6 +257,11 @@ impl Policy {
             confidence: want.candidate.confidence(&self.forecasts),
             benefit_seconds,
             cost_seconds: price.seconds,
+            due_in_seconds: want
+                .candidate
+                .demand
+                .begins
+                .map(|due| due.seconds_since(now)),
         };
         let members: Vec<_> = known.targets(to).collect();
         self.propose(&run, &members, &reason, Some(want.id), migrate, now);
@@ -218,10 +274,17 @@ impl Policy {
         self.forget(run.first, run.count);
     }
 
-    /// What the least of those is worth for whom a tier has room.
-    fn least_that_fits(&self, to: Class, room: u32) -> f64 {
+    /// What the least of those is worth for whom a tier has room, and that may have their turn
+    /// beside this one.
+    fn least_that_fits(
+        &self,
+        (to, room): (Class, u32),
+        turn: Standing,
+        schedule: &Schedule,
+    ) -> f64 {
         let wants = self.wants.iter().map(|want| &want.candidate);
-        let wants = wants.filter(|candidate| candidate.to == to);
+        let wants = wants
+            .filter(|candidate| candidate.to == to && schedule.has_turn(candidate.region, turn));
         let mut seconds: Vec<f64> = wants.map(|want| self.advantage(want).1).collect();
         let Some(last) = (room as usize)
             .checked_sub(1)
@@ -248,12 +311,13 @@ impl Policy {
         migrate.propose(run, members, reason, known_as, now);
     }
 
-    fn make_room_for(&mut self, want: &Want, migrate: &mut Migrate, now: Now) {
+    fn make_room_for(&mut self, want: &Want, schedule: &Schedule, migrate: &mut Migrate, now: Now) {
         let class = want.candidate.to;
         let (horizon, _) = self.advantage(&want.candidate);
+        let turn = schedule.of(want.candidate.region);
         let wants = self.wants.iter().map(|want| &want.candidate);
-        let wants = wants.filter(|candidate| candidate.to == class);
         let mut wants: Vec<Wanting> = wants
+            .filter(|one| one.to == class && schedule.has_turn(one.region, turn))
             .map(|one| Wanting {
                 worth_seconds: one.worth_seconds[horizon],
                 touches_soon: one.touches_soon,
@@ -269,6 +333,10 @@ impl Policy {
                 horizon,
                 wants,
                 room_for: Some(want.id),
+                cold_until: match turn {
+                    Standing::Waits(appointment) => Some(self.horizon_until(appointment.due, now)),
+                    Standing::Due(_) | Standing::Open | Standing::TooLate => None,
+                },
             };
             self.demote(&need, migrate, now);
         }
@@ -276,7 +344,7 @@ impl Policy {
 
     /// Proposes that the coldest regions of a tier leave it, if what that brings is worth more
     /// than what it costs: their own use of the tier, with a surplus, and the copy.
-    fn demote(&mut self, need: &Need, migrate: &mut Migrate, now: Now) {
+    pub(super) fn demote(&mut self, need: &Need, migrate: &mut Migrate, now: Now) {
         self.refresh_victims(need.class, migrate, now);
         let known = self.known(migrate, now);
         let Some((to, room)) = known.demotes_to(need.class) else {
@@ -293,9 +361,13 @@ impl Policy {
         let list = &list.lists[need.horizon];
         let soon = need.wants.iter().map(|want| want.touches_soon);
         let soon = soon.fold(0.0, f64::max) * self.hysteresis();
-        let may_leave = list
-            .iter()
-            .filter(|one| one.expected.soon() <= soon && leaves(one.region).is_some());
+        let is_cold = |one: &Victim| {
+            let until = need.cold_until;
+            until.is_none_or(|until| one.expected.at(until) <= COLD)
+        };
+        let may_leave = list.iter().filter(|one| {
+            one.expected.soon() <= soon && is_cold(one) && leaves(one.region).is_some()
+        });
         let may_leave: Vec<Victim> = may_leave.take(need.wants.len()).copied().collect();
         let Some((coldest, leg)) = may_leave
             .first()
@@ -347,7 +419,7 @@ impl Policy {
         worth.max(0.0) * self.hysteresis()
     }
 
-    fn refresh_victims(&mut self, class: Class, migrate: &Migrate, now: Now) {
+    pub(super) fn refresh_victims(&mut self, class: Class, migrate: &Migrate, now: Now) {
         let pause = self.config.plan_seconds / VICTIMS_PER_PLAN;
         self.know_victims(class, pause, migrate, now);
     }
@@ -387,56 +459,6 @@ impl Policy {
         self.wants = wants;
         self.restore_headroom(migrate, now);
         self.shed(migrate, now);
-    }
-
-    fn restore_headroom(&mut self, migrate: &mut Migrate, now: Now) {
-        for class in self.loads.classes() {
-            if self.turns(migrate) == 0 {
-                return;
-            }
-            if self.known(migrate, now).demotes_to(class).is_none() {
-                continue;
-            }
-            self.refresh_victims(class, migrate, now);
-            let known = self.known(migrate, now);
-            let free = migrate
-                .alloc
-                .free_in(class)
-                .saturating_add(known.leaving(class));
-            let headroom = known.headroom(class);
-            let list = self.victims.iter().find(|known| known.class == class);
-            let coldest = list.and_then(|list| list.lists[LAST].first().copied());
-            let Some(coldest) = coldest.filter(|one| one.expected.in_all() <= COLD) else {
-                continue;
-            };
-            let regions = headroom.saturating_sub(free);
-            let Some(price) = known
-                .demotes_to(class)
-                .zip(known.movable(coldest.region))
-                .map(|((to, _), leg)| known.price_to_leave(leg, to))
-            else {
-                continue;
-            };
-            // Room at hand is worth no more than this; only idle members are asked for it.
-            if regions > 0 && price.is_idle() {
-                let want = Wanting {
-                    worth_seconds: price.seconds + f64::EPSILON + COLD * self.slowest_read(),
-                    touches_soon: f64::INFINITY,
-                };
-                let need = Need {
-                    class,
-                    horizon: LAST,
-                    wants: vec![want; regions as usize],
-                    room_for: None,
-                };
-                self.demote(&need, migrate, now);
-            }
-        }
-    }
-
-    fn slowest_read(&self) -> f64 {
-        let slowest = self.loads.classes().last().copied();
-        slowest.map_or(0.0, |class| self.loads.latency(class).read_seconds) * self.hysteresis()
     }
 
     /// What would be proposed now if pace set no bounds, on copies of everything.

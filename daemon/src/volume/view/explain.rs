@@ -160,7 +160,7 @@ const fn verdict(verdict: Verdict) -> wire::Verdict {
         Verdict::TooFewTouches(_) => wire::Verdict::TooFewTouches,
         Verdict::JustCame { .. } => wire::Verdict::JustCame,
         Verdict::DoesNotPay => wire::Verdict::DoesNotPay,
-        Verdict::Waits(_) => wire::Verdict::Waits,
+        Verdict::Waits(_) | Verdict::WaitsUntil { .. } => wire::Verdict::Waits,
         Verdict::Pays => wire::Verdict::Pays,
     }
 }
@@ -184,6 +184,14 @@ fn text(verdict: Verdict) -> String {
             "it stays: a move would cost more than it is expected to save".to_owned()
         }
         Verdict::Waits(id) => format!("it waits for room, budget or a turn, as move {id}"),
+        Verdict::WaitsUntil {
+            id,
+            begins_in_seconds,
+            due_in_seconds,
+        } => format!(
+            "it waits for its time, as move {id}: due in {due_in_seconds:.0} s, begins in \
+             {begins_in_seconds:.0} s at the latest"
+        ),
         Verdict::Pays => "a move pays: it is wanted with the next samples".to_owned(),
     }
 }

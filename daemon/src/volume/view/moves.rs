@@ -115,6 +115,7 @@ fn reason(reason: &Reason) -> wire::Reason {
             confidence,
             benefit_seconds,
             cost_seconds,
+            due_in_seconds,
         } => wire::Reason {
             cause: wire::Cause::Promotion {
                 expert: expert.to_string(),
@@ -126,8 +127,9 @@ fn reason(reason: &Reason) -> wire::Reason {
             text: format!(
                 "the expert \"{expert}\" expects {touches} touches: \
                  would save {benefit_seconds:.3} s of waiting for {cost_seconds:.3} s of moving, \
-                 and pay with a confidence of {:.0} %",
-                confidence * 100.0
+                 and pay with a confidence of {:.0} %{}",
+                confidence * 100.0,
+                due_in_seconds.map_or_else(String::new, |due| format!("; due in {due:.0} s"))
             ),
         },
         Reason::Demotion { heat, room_for } => wire::Reason {

@@ -77,6 +77,7 @@ impl Group {
             total,
             heat: 0.0,
             expected: None,
+            demand: None,
             foreseen: f64::INFINITY,
             is_out: false,
         }

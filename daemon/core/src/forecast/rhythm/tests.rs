@@ -273,3 +273,38 @@ fn there_are_never_more_groups_than_may_be() {
     assert!(!groups.split(run, |()| [(), ()]));
     assert_eq!((groups.len(), groups.run_of(192)), (3, None));
 }
+
+#[test]
+fn the_next_demand_begins_with_the_first_busy_window_and_ends_with_the_last() {
+    // Five minutes of each twenty, and a touch now and then between them.
+    let load = |minute: u64, region: u32| match minute % 20 {
+        0..5 => 20.0,
+        12 => f64::from(u8::from(region == 3)),
+        _ => 0.0,
+    };
+    let timing = |minutes: u64, at: u64| {
+        let heat = crate::heat::Heat::new(1);
+        let minute = 60_000_000_000;
+        let scene = Scene {
+            heat: &heat,
+            now: Now((1_000 + at) * minute),
+        };
+        followed(minutes, load).timing(VolumeRegion(3), scene)
+    };
+    let minutes = |begin: f64, end: f64| Timing {
+        starts_in: super::super::timing::StartsIn::Seconds(begin * 60.0),
+        over_in_seconds: Some(end * 60.0),
+    };
+    // The last look was at the beginning of minute 390.
+    assert_eq!(timing(391, 390), minutes(10.0, 15.0));
+    assert_eq!(timing(391, 395), minutes(5.0, 10.0));
+    let now = timing(402, 402);
+    assert_eq!(now.starts_in, super::super::timing::StartsIn::Now);
+    assert!(
+        now.over_in_seconds
+            .is_some_and(|end| (120.0..=180.0).contains(&end)),
+        "{now:?}"
+    );
+    // What is unknown may be wanted at once.
+    assert_eq!(timing(15, 15), Timing::default());
+}
