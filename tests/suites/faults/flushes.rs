@@ -50,8 +50,8 @@ fn forgets(guest: &Inside, number: usize, step: Step, leg: Leg) {
         Leg::Target => &disks.ssd,
     };
     disks.break_leg(leg, Fault::Flushes);
-    let flushes = disk.counts().flushes;
-    wait_until("a flush fails", LONG, || disk.counts().flushes > flushes);
+    let before = disk.counts().flushes;
+    wait_until("a flush fails", LONG, || disk.counts().flushes > before);
     // One request goes to each extent that lies there, and to the mirror's leg.
     std::thread::sleep(Duration::from_millis(200));
     disks.ssd.answer(Answers::GOOD);
