@@ -19,7 +19,6 @@ mod rhythm;
 mod shadow;
 mod shapes;
 mod timing;
-mod touch;
 mod windows;
 
 use serde::Serialize;
@@ -48,8 +47,6 @@ use rhythm::Rhythm;
 use shadow::Shadow;
 pub(crate) use shadow::{Stakes, copies};
 pub(crate) use timing::{Demand, Timing};
-use touch::Touch;
-pub(crate) use touch::TouchMemory;
 pub use windows::{code, touches};
 
 /// How far ahead is looked, in half-lives: for one of 10,000 s, a minute, ten, an hour, six hours,
@@ -135,21 +132,18 @@ const LOOKED_AT_MAX: u32 = 1 << 16;
 pub(crate) struct Touched {
     pub(crate) region: VolumeRegion,
     pub(crate) touches: f64,
-    /// Since it was counted before.
-    pub(crate) silent_nanos: u64,
 }
 
 #[derive(Clone, Debug)]
 struct Experts {
     lasting: [Lasting; SPANS],
-    touch: Touch,
     nearby: Nearby,
     following: Following,
     rhythm: Rhythm,
     learned: Learned,
 }
 
-const EXPERTS: usize = SPANS + 5;
+const EXPERTS: usize = SPANS + 4;
 /// Where the one that reacts, that of rhythm and that of the network stand among all of them.
 const REACTIVE: usize = LASTING;
 const RHYTHM: usize = EXPERTS - 2;
@@ -162,7 +156,6 @@ impl Experts {
             recent,
             lasting,
             long,
-            &self.touch,
             &self.nearby,
             &self.following,
             &self.rhythm,
@@ -176,7 +169,6 @@ impl Experts {
             recent,
             lasting,
             long,
-            &mut self.touch,
             &mut self.nearby,
             &mut self.following,
             &mut self.rhythm,
@@ -258,7 +250,6 @@ impl Forecasts {
         let horizons = HORIZONS_HALF_LIVES.map(|horizon| nanos(horizon * half_life_seconds));
         let lasting = std::array::from_fn(|span| Lasting::new(span, horizons, heat));
         let experts = Experts {
-            touch: Touch::new(lasting[LASTING].clone(), horizons),
             nearby: Nearby::new(lasting[LASTING].clone(), horizons),
             following: Following::new(lasting[LASTING].clone(), horizons),
             rhythm: Rhythm::new(lasting[LASTING].clone(), horizons),

@@ -7,14 +7,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::forecast::{FollowingMemory, ForecastMemory, TouchMemory};
+use crate::forecast::{FollowingMemory, ForecastMemory};
 use crate::heat::KnownRegion;
 use crate::units::Now;
 use crate::wear::WearMemory;
 
-/// Version of its layout. What is of another one is of no use, but for the one before: see
-/// [`Memory::BEFORE`].
-const VERSION: u32 = 3;
+/// Version of its layout. What is of another one is of no use.
+const VERSION: u32 = 2;
 
 /// After so many half-lives without anybody counting, nothing that is remembered is of use: it is
 /// more than the coarsest windows of a rhythm reach back to.
@@ -34,9 +33,9 @@ pub struct Memory {
     pub(crate) heat: Vec<KnownRegion>,
     pub(crate) forecasts: ForecastMemory,
     pub(crate) wear: WearMemory,
-    /// Version 2 ended before it.
+    /// Last, so that what was kept before it was is a beginning of it: see [`Memory::WITHOUT`].
+    #[serde(default)]
     pub(crate) following: FollowingMemory,
-    pub(crate) touches: TouchMemory,
 }
 
 /// Why a memory is of no use.
@@ -60,15 +59,15 @@ pub enum MemoryError {
 }
 
 impl Memory {
-    /// The version that knew nothing of what follows what and of n-th touches, and is else the same: it
-    /// is taken over without.
-    pub const BEFORE: u32 = 2;
+    /// What stands in a file, whose form has no names, for what follows what, where nothing is known of
+    /// it: three empty lists. What was kept before that was remembered lacks them at its end.
+    pub const WITHOUT: [u8; 3] = [0; 3];
 
     pub(crate) fn new(
         now: Now,
         (regions, half_life_nanos): (u32, u64),
         (heat, wear): (Vec<KnownRegion>, WearMemory),
-        (forecasts, following, touches): (ForecastMemory, FollowingMemory, TouchMemory),
+        (forecasts, following): (ForecastMemory, FollowingMemory),
     ) -> Self {
         Self {
             version: VERSION,
@@ -79,7 +78,6 @@ impl Memory {
             forecasts,
             wear,
             following,
-            touches,
         }
     }
 
@@ -96,7 +94,7 @@ impl Memory {
 
     /// Whether anything of it can be used at this time.
     pub(crate) fn check_time(&self, now: Now) -> Result<(), MemoryError> {
-        if self.version != VERSION && self.version != Self::BEFORE {
+        if self.version != VERSION {
             return Err(MemoryError::Version(self.version));
         }
         if self.now > now {

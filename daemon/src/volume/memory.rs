@@ -19,8 +19,6 @@ use crate::state::{StateError, make_folder, replace};
 
 const MAGIC: [u8; 8] = *b"TIERMEM1";
 const CHECKSUM_BYTES: usize = 4;
-/// What the version before knew of what follows what, and of touches: five empty lists.
-const NOTHING_SINCE: [u8; 5] = [0; 5];
 /// Between two writings: what a power cut may lose.
 pub(crate) const PERIOD: Duration = Duration::from_mins(10);
 
@@ -90,11 +88,9 @@ fn decode(bytes: &[u8]) -> Option<Kept> {
     if magic != MAGIC || checksum != crc32c::crc32c(body).to_le_bytes() {
         return None;
     }
-    let ((_, version), _) = postcard::take_from_bytes::<(u64, u32)>(body).ok()?;
-    if version == Memory::BEFORE {
-        return postcard::from_bytes(&[body, &NOTHING_SINCE].concat()).ok();
-    }
-    postcard::from_bytes(body).ok()
+    // What follows what was not remembered at first.
+    let known = || postcard::from_bytes(&[body, &Memory::WITHOUT].concat());
+    postcard::from_bytes(body).or_else(|_| known()).ok()
 }
 
 fn read(path: &Path) -> Result<Option<Kept>, UnreadableError> {
@@ -367,22 +363,21 @@ mod tests {
         // Up to the leads it is what a new engine is kept as.
         let new = encode(memory(), 7).unwrap();
         let mut new = new[MAGIC.len() + CHECKSUM_BYTES..].to_vec();
-        assert_eq!(std::mem::replace(&mut new[1], 1), 3, "the version");
+        assert_eq!(std::mem::replace(&mut new[1], 1), 2, "the version");
         assert!(new.starts_with(&body[..14]), "{new:?}");
     }
 
     #[test]
-    fn what_the_version_before_kept_is_taken_over_without_what_came_since() {
+    fn what_was_kept_without_what_follows_what_is_taken_over() {
         let new = encode(memory(), 7).unwrap();
-        let mut body = new[MAGIC.len() + CHECKSUM_BYTES..].to_vec();
-        assert!(body.ends_with(&NOTHING_SINCE), "{body:?}");
-        body.truncate(body.len() - NOTHING_SINCE.len());
-        assert_eq!(std::mem::replace(&mut body[1], 2), 3, "the version");
-        let checksum = crc32c::crc32c(&body).to_le_bytes();
-        let old = decode(&[&MAGIC[..], &checksum, &body].concat()).unwrap();
-        assert_eq!(old.unix_nanos, 7);
-        let engine = Engine::new(PolicyConfig::default());
-        assert!(engine.fits(&old.memory, old.memory.now).is_ok());
+        let body = &new[MAGIC.len() + CHECKSUM_BYTES..];
+        let old = body.strip_suffix(&Memory::WITHOUT).unwrap();
+        let checksum = crc32c::crc32c(old).to_le_bytes();
+        let kept = decode(&[&MAGIC[..], &checksum, old].concat()).unwrap();
+        assert_eq!((kept.unix_nanos, kept.memory), (7, memory()));
+        // And a tierd of that time reads what is kept now as far as it knows it.
+        let (length, _) = (old.len(), decode(&new).unwrap());
+        assert_eq!(body[..length], *old);
     }
 
     #[test]

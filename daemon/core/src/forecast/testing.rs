@@ -66,12 +66,9 @@ impl<T> Desk<T> {
                 reads,
                 ..RegionCount::default()
             };
-            let counted = self.heat.count(&count, self.now).unwrap();
-            Touched {
-                region,
-                touches: f64::from(reads),
-                silent_nanos: counted.silent_nanos,
-            }
+            self.heat.count(&count, self.now).unwrap();
+            let touches = f64::from(reads);
+            Touched { region, touches }
         });
         counted.collect()
     }
