@@ -13,6 +13,9 @@ use super::{End, Scratch, Settings, inside};
 
 /// How often the host looks for what the guest asks of it.
 const LOOK: Duration = Duration::from_millis(5);
+/// Boots of a machine that dies before its kernel says a word: QEMU 7.2 itself crashes now and then
+/// (a segmentation fault of its own, seen twice).
+const BOOTS_MAX: u32 = 3;
 /// Lines of console that a failure shows.
 const SHOWN_LINES: usize = 80;
 
@@ -123,8 +126,34 @@ impl Boot<'_> {
         path
     }
 
+    /// Boots the machine, anew if it dies before there is a guest, and tells how that ended.
+    #[allow(
+        clippy::print_stderr,
+        reason = "what was tried again is to be seen, whatever the test says"
+    )]
+    pub(super) fn run(&self, machine: &Command, planned: End) -> Ended {
+        for _ in 1..BOOTS_MAX {
+            match self.until_it_ends(machine, planned) {
+                Ended::Died(status) if self.was_silent() => {
+                    eprintln!(
+                        "{}: the machine died before its kernel ({status}); again",
+                        self.test
+                    );
+                }
+                ended => return ended,
+            }
+        }
+        self.until_it_ends(machine, planned)
+    }
+
+    /// Whether neither the kernel nor the test has shown that it is there.
+    fn was_silent(&self) -> bool {
+        let is_empty = std::fs::metadata(self.console()).is_ok_and(|console| console.len() == 0);
+        is_empty && !self.control().join("started").exists()
+    }
+
     /// Starts the machine and waits until it has ended, or ends it as planned.
-    pub(super) fn until_it_ends(&self, machine: &Command, planned: End) -> Ended {
+    fn until_it_ends(&self, machine: &Command, planned: End) -> Ended {
         std::fs::create_dir_all(self.control()).expect("control folder");
         let mut machine = Machine::start(machine, &self.console());
         let deadline = Instant::now() + self.settings.deadline;
@@ -192,4 +221,47 @@ impl Boot<'_> {
 /// Quotes a word for the shell.
 pub(super) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guest::Guest;
+
+    /// Runs this script as the machine, and gives how it ended and how often it was started.
+    fn run(name: &str, script: &str) -> (Ended, usize) {
+        let guest = Guest::uml(name.to_owned());
+        let scratch = Scratch::create(name);
+        let boot = Boot {
+            test: name,
+            phase: 0,
+            has_udev: false,
+            settings: &guest.settings,
+            scratch: &scratch,
+        };
+        let starts = scratch.path().join("starts");
+        let mut machine = Command::new("sh");
+        machine.arg("-c").arg(format!("echo >>\"$0\"; {script}"));
+        machine.arg(&starts).arg(boot.control());
+        let ended = boot.run(&machine, End::Return);
+        let starts = std::fs::read_to_string(starts).expect("it was started");
+        (ended, starts.lines().count())
+    }
+
+    #[test]
+    fn a_machine_that_dies_before_its_kernel_speaks_is_booted_again() {
+        let second = "[ $(wc -l <\"$0\") -gt 1 ] || exit 255; : >\"$1/done.0\"; sleep 100";
+        let (ended, starts) = run("crashes_once", second);
+        assert!(matches!(ended, Ended::Returned(0)), "{ended:?}");
+        assert_eq!(starts, 2);
+    }
+
+    #[test]
+    fn but_not_for_ever_and_not_if_the_kernel_spoke() {
+        for (script, wanted) in [("exit 255", 3), ("echo Linux; exit 255", 1)] {
+            let (ended, starts) = run("crashes", script);
+            assert!(matches!(ended, Ended::Died(_)), "{ended:?}");
+            assert_eq!(starts, wanted, "{script}");
+        }
+    }
 }

@@ -283,7 +283,7 @@ impl<'body> Guest<'body> {
                 Kernel::UserMode => uml::command(&boot),
                 Kernel::Emulated => qemu::command(&boot),
             };
-            let ended = boot.until_it_ends(&machine, phase.end);
+            let ended = boot.run(&machine, phase.end);
             if let Some(complaint) = complaint(phase.end, &ended) {
                 panic!(
                     "{} phase {number}: {complaint}\n{}",
