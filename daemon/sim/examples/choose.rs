@@ -45,18 +45,13 @@ struct Group {
 
 type Parameter = (&'static str, fn(&mut PolicyConfig) -> &mut f64, [f64; 2]);
 
-const PARAMETERS: [Parameter; 4] = [
+const PARAMETERS: [Parameter; 3] = [
     (
         "half_life_seconds",
         |of| &mut of.half_life_seconds,
         [5_000.0, 20_000.0],
     ),
     ("hysteresis", |of| &mut of.hysteresis, [1.4, 3.0]),
-    (
-        "residency_seconds",
-        |of| &mut of.residency_seconds,
-        [60.0, 900.0],
-    ),
     ("device_price", |of| &mut of.device_price, [0.5, 2.0]),
 ];
 
