@@ -3,7 +3,7 @@
 
 use super::{Device, Migrate, Rest, StoreWork, Waits};
 use crate::command::{Command, Stage};
-use crate::event::{Kept, MirrorState};
+use crate::event::{Kept, LegFault, MirrorState};
 use crate::units::{Generation, MoveId, Now};
 
 impl Migrate {
@@ -172,12 +172,16 @@ impl Migrate {
 
     pub(crate) fn drop_refused(&mut self, id: MoveId, state: MirrorState, now: Now) {
         self.drop_failed_with(id, now, "the mirror was not complete in the hold");
-        if let Some(one) = self.live.get_mut(&id).filter(|one| one.is_in_doubt()) {
+        // Who compared the legs names one, and what a letter said before no longer counts.
+        let compared = state.fault == Some(LegFault::Forgotten);
+        if let Some(one) = self.live.get_mut(&id).filter(|_| compared) {
             one.stale = match (state.source_alive, state.target_alive) {
                 (false, true) => Some(Kept::Source),
                 (true, false) => Some(Kept::Target),
-                _ => None,
+                _ => one.stale,
             };
+            // Only legs that were in sync are compared.
+            one.was_complete |= one.stale == Some(Kept::Source);
         }
         self.leg_state(id, state);
         // A leg that failed is answered at once; only a mirror that shows nothing wrong waits.

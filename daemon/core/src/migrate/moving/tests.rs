@@ -140,3 +140,26 @@ fn a_source_that_turns_out_to_be_behind_is_left_even_if_the_target_fails_a_flush
         [(Kept::Source, false), (Kept::Target, false)]
     );
 }
+
+#[test]
+fn the_leg_found_behind_is_left_though_the_other_one_was_called_dead_before() {
+    let mut shell = Shell::by_hand();
+    let id = shell.mirrored();
+    shell.disobey();
+    let look = |source_alive, target_alive, fault| MirrorState {
+        source_alive,
+        target_alive,
+        fault: Some(fault),
+        ..COMPLETE
+    };
+    let state = look(true, false, LegFault::Write);
+    shell.step(Event::LegState { id, state });
+    shell.disobey();
+    let state = look(false, true, LegFault::Forgotten);
+    shell.step(Event::DropRefused { id, state });
+    shell.settle();
+    assert_eq!(
+        drops(&shell.all),
+        [(Kept::Source, false), (Kept::Target, false)]
+    );
+}
