@@ -67,6 +67,7 @@ struct Shared {
     writes: AtomicU64,
     failed_writes: AtomicU64,
     failed_reads: AtomicU64,
+    rounds: AtomicU64,
 }
 
 /// A block's versions.
@@ -99,6 +100,7 @@ impl Outage {
             writes: AtomicU64::new(0),
             failed_writes: AtomicU64::new(0),
             failed_reads: AtomicU64::new(0),
+            rounds: AtomicU64::new(0),
         });
         shared.write_all().expect("the first writing of the range");
         let (writing, reading) = (Arc::clone(&shared), Arc::clone(&shared));
@@ -113,6 +115,12 @@ impl Outage {
     #[must_use]
     pub fn writes(&self) -> u64 {
         self.shared.writes.load(Ordering::SeqCst)
+    }
+
+    /// How often every watched block was read, or could not be, so far.
+    #[must_use]
+    pub fn rounds(&self) -> u64 {
+        self.shared.rounds.load(Ordering::SeqCst)
     }
 
     /// Ends it.
@@ -216,16 +224,23 @@ impl Shared {
     fn read_on(&self) -> Result<BTreeSet<u64>, String> {
         let device = self.open()?;
         let mut random = fastrand::Rng::with_seed(self.start + 1);
-        let watched = self.blocks.len().div_ceil(WATCHED_ONE_IN);
+        let watched: Vec<usize> = (0..self.blocks.len()).step_by(WATCHED_ONE_IN).collect();
         let mut failing: BTreeMap<usize, Instant> = BTreeMap::new();
         let mut next = 0;
+        let mut round = Vec::new();
         loop {
+            if round.is_empty() {
+                round.clone_from(&watched);
+                random.shuffle(&mut round);
+            }
             // Blocks that fail are asked for in turn, so that the time at which they come back is
-            // seen; between two of them stands one by chance.
+            // seen; between two of them stands one of the round.
             let again = failing.range(next..).next().or(failing.iter().next());
             let turn = again.map(|(number, _)| *number).filter(|_| random.bool());
-            let number = turn.unwrap_or_else(|| random.usize(0..watched) * WATCHED_ONE_IN);
             next = turn.map_or(next, |number| number + 1);
+            let Some(number) = turn.or_else(|| round.pop()) else {
+                continue;
+            };
             let start = Instant::now();
             if let Ok(held) = self.read(&device, number) {
                 held?;
@@ -234,6 +249,9 @@ impl Shared {
             } else {
                 failing.entry(number).or_insert(start);
                 self.failed_reads.fetch_add(1, Ordering::SeqCst);
+            }
+            if turn.is_none() && round.is_empty() {
+                self.rounds.fetch_add(1, Ordering::SeqCst);
             }
             if self.end.load(Ordering::SeqCst) {
                 return Ok(failing.keys().map(|number| self.offset(*number)).collect());

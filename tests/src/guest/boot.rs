@@ -18,6 +18,8 @@ const LOOK: Duration = Duration::from_millis(5);
 const BOOTS_MAX: u32 = 3;
 /// Lines of console that a failure shows.
 const SHOWN_LINES: usize = 80;
+/// Lines of a panic in a guest that are shown before that: its place, and what it says first.
+const COMPLAINT_LINES: usize = 6;
 
 /// One boot: which test, which phase of it.
 pub(super) struct Boot<'test> {
@@ -211,11 +213,24 @@ impl Boot<'_> {
         lines.dedup();
         let shown = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
         format!(
-            "--- end of {} (TIER_GUEST_KEEP=1 keeps it) ---\n{}\n--- end of console ---",
+            "{}--- end of {} (TIER_GUEST_KEEP=1 keeps it) ---\n{}\n--- end of console ---",
+            complaint(&lines),
             self.console().display(),
             shown.join("\n")
         )
     }
+}
+
+/// What the body said when it panicked: logs that it prints after that would push it off the end.
+fn complaint(console: &[&str]) -> String {
+    let panicked = console
+        .iter()
+        .rposition(|line| line.contains("panicked at "));
+    let said = panicked.map_or(&[][..], |first| &console[first..]);
+    said.iter()
+        .take(COMPLAINT_LINES)
+        .map(|line| format!("{line}\n"))
+        .collect()
 }
 
 /// Quotes a word for the shell.
@@ -227,6 +242,23 @@ pub(super) fn quoted(word: &str) -> String {
 mod tests {
     use super::*;
     use crate::guest::Guest;
+
+    #[test]
+    fn a_panic_is_shown_although_a_log_follows_it() {
+        let console = [
+            "boot",
+            "thread 'a' panicked at b.rs:1:1:",
+            "no answer",
+            "1",
+            "2",
+            "3",
+            "4",
+            "5",
+        ];
+        let wanted = "thread 'a' panicked at b.rs:1:1:\nno answer\n1\n2\n3\n4\n";
+        assert_eq!(complaint(&console), wanted);
+        assert_eq!(complaint(&["boot", "done"]), "");
+    }
 
     /// Runs this script as the machine, and gives how it ended and how often it was started.
     fn run(name: &str, script: &str) -> (Ended, usize) {

@@ -415,10 +415,13 @@ fn fails_as_planned(guest: &Inside, number: usize, case: &Case) {
         told_why(&daemon, case, &ended);
     }
 
-    let writes = elsewhere.writes();
-    wait_until("the load goes on", LONG, || {
-        elsewhere.writes() > writes + 50
-    });
+    // Two rounds end: the first of them may have begun before the fault.
+    let (writes, rounds) = (elsewhere.writes(), moving.rounds());
+    wait_until(
+        "the load goes on, and has looked at every block",
+        LONG,
+        || elsewhere.writes() > writes + 50 && moving.rounds() >= rounds + 2,
+    );
     let (seen, acknowledged) = moving.stop();
     let (_, others) = elsewhere.stop();
     let (step, leg, fault) = (case.step, case.leg, case.fault);
