@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use crate::command::attempt;
 use crate::guest::Inside;
 
-/// How long the daemon may take until it answers, and until it ends.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the daemon may take until it answers, and until it ends. On a busy machine, in a guest
+/// that is emulated instruction by instruction, the kernel alone needs half a minute for the probe.
+const PATIENCE: Duration = Duration::from_mins(2);
 /// How often it is looked for meanwhile.
 const LOOK: Duration = Duration::from_millis(20);
 

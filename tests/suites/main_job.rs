@@ -196,7 +196,7 @@ fn count_without_the_probe(guest: &Inside, settings: &Settings) {
 fn wait_for_a_sample(daemon: &Daemon, accesses: u64) {
     #[allow(clippy::cast_precision_loss, reason = "a small number")]
     let most_of_them = accesses as f64 / 2.0;
-    wait_until("the load's heat", Duration::from_secs(30), || {
+    wait_until("the load's heat", Duration::from_mins(2), || {
         let map: HeatMap = serde_json::from_value(daemon.json(&["heat", VOLUME])).unwrap();
         map.buckets.iter().map(|bucket| bucket.heat).sum::<f64>() >= most_of_them
     });

@@ -125,6 +125,8 @@ fn frees(rig: &Rig<'_>, (when, leg, fault, then): Row) {
         Fault::Everything => Answers::GONE,
     };
     rig.disks[FAILING].answer(answers);
+    // Not before: the copy would be complete.
+    rig.disks[FAILING].set_speed(Speed::Full);
     wait_until("a leg has failed", LONG, || has_failed(&mirror));
     let mut parked = (writer.writes(), Instant::now());
     wait_until("the writer is parked", LONG, || {
@@ -159,7 +161,8 @@ fn frees(rig: &Rig<'_>, (when, leg, fault, then): Row) {
     acknowledged.verify(&BTreeSet::new()).unwrap();
 }
 
-/// A daemon dies with a move of two regions under way. Gives its mirror.
+/// A daemon dies with a move of two regions under way. Gives its mirror; if it is still copying, the
+/// disk that is to fail is slow.
 fn die(rig: &Rig<'_>, when: When, first: u32, to: usize) -> Device {
     let setting = match when {
         When::Copying => {
@@ -185,7 +188,6 @@ fn die(rig: &Rig<'_>, when: When, first: u32, to: usize) -> Device {
             MirrorStatus::of(&mirror).in_sync > 0
         });
         daemon.kill();
-        rig.disks[FAILING].set_speed(Speed::Full);
         let status = MirrorStatus::of(&mirror);
         assert!(status.in_sync < status.chunks, "{status:?}");
     } else {
