@@ -132,6 +132,8 @@ const LOOKED_AT_MAX: u32 = 1 << 16;
 pub(crate) struct Touched {
     pub(crate) region: VolumeRegion,
     pub(crate) touches: f64,
+    /// Of these, those that the fastest tier did not serve.
+    pub(crate) missed: f64,
 }
 
 #[derive(Clone, Debug)]
@@ -206,9 +208,15 @@ fn consider(
         })
     };
     let expected = of(region, running);
-    shadow.consider((region, running), &expected, stakes, scene.now, |other| {
-        of(other, 0.0)
-    });
+    let residency_seconds = Now(stakes.residency_nanos).seconds_since(Now(0));
+    shadow.consider(
+        (region, running),
+        &expected,
+        stakes,
+        scene.now,
+        |other| of(other, 0.0),
+        |other| expert.timing(other, scene).rests(residency_seconds),
+    );
 }
 
 /// The experts, and who is believed.
@@ -384,12 +392,24 @@ impl Forecasts {
         })
     }
 
+    /// What the rhythm would have saved, had it known before the periods that it has just found.
+    fn hindsight_seconds(&mut self, stakes: &Stakes) -> f64 {
+        let hindsight = self.experts.rhythm.take_hindsight().into_iter();
+        let known = hindsight.filter(|one| looks_at(one.region, self.part));
+        let copies_seconds = copies(0) * stakes.copy_seconds;
+        known
+            .map(|one| (one.missed * stakes.gain_seconds - copies_seconds).max(0.0))
+            .sum()
+    }
+
     /// Believes who would have saved more than the reactive expert, until another would have saved
     /// more than that one.
     fn choose(&mut self, stakes: &Stakes) {
         let change_seconds = f64::from(stakes.capacity) * stakes.copy_seconds * 2.0;
         let saved = self.saved();
         self.contest.saved(&saved, change_seconds);
+        let seconds = self.hindsight_seconds(stakes);
+        self.contest.hindsight(RHYTHM, seconds, change_seconds);
         self.contest.fall_back();
         let leads = *self.contest.leads();
         let better = self.contest.better(change_seconds, |at| leads[at] > 0.0);

@@ -341,9 +341,21 @@ impl Known<'_> {
         }
     }
 
+    /// Whether a region may be moved again: what has just come stays for a while, so that nothing
+    /// goes to and fro on every whim.
     pub(crate) fn is_settled(&self, view: View) -> bool {
         view.resident_seconds
             .is_none_or(|seconds| seconds >= self.config.residency_seconds)
+    }
+
+    /// Whether a region may leave its tier: also where it has just come, if it is known to rest for
+    /// as long as it would have to stay.
+    fn may_leave(&self, region: VolumeRegion, view: View) -> bool {
+        let rests = || {
+            let timing = self.forecasts.timing(region, self.scene());
+            timing.rests(self.config.residency_seconds)
+        };
+        self.is_settled(view) || rests()
     }
 
     /// The regions of a tier that should leave it first: for each horizon, those of which least is
@@ -351,7 +363,7 @@ impl Known<'_> {
     pub(crate) fn victims(&self, class: Class) -> [Vec<Victim>; HORIZONS] {
         let mut lists: [Vec<Victim>; HORIZONS] = Default::default();
         let regions = self.heat.of_class(class, self.now);
-        for (region, view) in regions.filter(|(_, view)| self.is_settled(*view)) {
+        for (region, view) in regions.filter(|(region, view)| self.may_leave(*region, *view)) {
             let expected = self.expected(region, &view, 0.0);
             for (horizon, list) in lists.iter_mut().enumerate() {
                 list.push(Victim {

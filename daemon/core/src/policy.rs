@@ -182,9 +182,12 @@ impl Policy {
             let Some(counted) = self.heat.count(count, now) else {
                 continue;
             };
+            let all = counted.touches.sum();
+            let is_fastest = Some(counted.class) == fastest;
             touched.push(Touched {
                 region: count.region,
-                touches: counted.touches.sum(),
+                touches: all,
+                missed: if is_fastest { 0.0 } else { all },
             });
             if let Some(origin) = counted.origin {
                 saved += self.loads.benefit(counted.touches, origin, counted.class);

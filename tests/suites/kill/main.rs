@@ -26,7 +26,7 @@ use tier_tests::rig::{REGION_BYTES, Rig, VOLUME, ask_move, wait_for_moves};
 use tier_tests::tierd::Programs;
 
 /// How long a request may take once nothing is held or parked any more.
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(20);
 
 fn programs() -> Programs {
     Programs::beside(env!("CARGO_BIN_EXE_tierd_under_test"))

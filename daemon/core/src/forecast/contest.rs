@@ -78,6 +78,21 @@ impl Contest {
         );
     }
 
+    /// Takes in what one would have saved more than who was believed, had it known before what it has
+    /// just found out.
+    pub(super) fn hindsight(&mut self, at: usize, seconds: f64, change_seconds: f64) {
+        self.leads[at] = (self.leads[at] + seconds).min(change_seconds * LEAD_CHANGES);
+        let most = change_seconds * DUEL_CHANGES;
+        if at != self.believed {
+            self.duels[at] = (self.duels[at] + seconds).min(most);
+            return;
+        }
+        let others = self.duels.iter_mut().enumerate();
+        for (_, duel) in others.filter(|(other, _)| *other != at) {
+            *duel = (*duel - seconds).max(-most);
+        }
+    }
+
     /// The reactive one is believed if who is is not ahead of it.
     pub(super) fn fall_back(&mut self) {
         if self.leads[self.believed] <= 0.0 && self.believed != REACTIVE {
@@ -96,11 +111,14 @@ impl Contest {
     }
 
     /// Believes one from now on. That another was further ahead before says no more than that it was
-    /// better for longer.
+    /// better for longer; but what this one has won by lately, the other has to make up for.
     pub(super) fn believe(&mut self, at: usize) {
-        let lead = self.leads[at];
+        let (lead, won) = (self.leads[at], self.duels[at]);
+        let others = self.leads.into_iter().zip(&mut self.duels);
+        for (other, duel) in others {
+            *duel = (*duel - won).min(other - lead).min(0.0);
+        }
         self.believed = at;
-        self.duels = self.leads.map(|other| (other - lead).min(0.0));
     }
 }
 
@@ -143,6 +161,41 @@ mod tests {
         assert_eq!(contest.better(CHANGE, |_| true), Some(0));
         assert_eq!(contest.better(CHANGE, |at| at != 0), Some(2));
         assert_eq!(contest.better(CHANGE, |at| at == 3), None);
+    }
+
+    #[test]
+    fn what_was_found_out_afterwards_counts_as_if_it_had_been_known() {
+        let mut contest = Contest::new(REACTIVE);
+        contest.hindsight(2, 0.4, CHANGE);
+        assert_eq!(contest.better(CHANGE, |_| true), None);
+        contest.hindsight(2, 0.4, CHANGE);
+        assert_eq!(contest.better(CHANGE, |_| true), Some(2));
+        contest.hindsight(2, 99.0, CHANGE);
+        assert!((contest.leads()[2] - CHANGE * LEAD_CHANGES).abs() < 1e-12);
+        // Of who is believed it takes from what the others are ahead by.
+        contest.believe(2);
+        contest.saved(&saved(&[(0, 1.5)]), CHANGE);
+        contest.saved(&saved(&[(0, 1.5)]), CHANGE);
+        let ahead = contest.duels[0];
+        contest.hindsight(2, 0.3, CHANGE);
+        assert!(
+            (contest.duels[0] - (ahead - 0.3)).abs() < 1e-12,
+            "{contest:?}"
+        );
+        assert!(contest.duels[2].abs() < 1e-12);
+    }
+
+    #[test]
+    fn of_two_that_are_as_far_ahead_as_may_be_the_newly_believed_one_keeps_what_it_won_by() {
+        let mut contest = Contest::new(REACTIVE);
+        for _ in 0..10 {
+            contest.saved(&saved(&[(0, 1.0), (2, 1.0)]), CHANGE);
+        }
+        contest.believe(0);
+        contest.saved(&saved(&[(0, 1.0), (2, 1.6)]), CHANGE);
+        assert_eq!(contest.better(CHANGE, |_| true), Some(2));
+        contest.believe(2);
+        assert!((contest.duels[0] + 0.6).abs() < 1e-12, "{contest:?}");
     }
 
     #[test]

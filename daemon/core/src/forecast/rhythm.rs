@@ -52,6 +52,10 @@ pub(super) struct Group {
     halves: Option<Box<[Half; 2]>>,
     /// Touches since it is followed.
     total: f64,
+    /// Of these, those that the fastest tier did not serve.
+    missed: f64,
+    /// Whether it ever had a period.
+    had_period: bool,
     /// Touches of the lasting span of all its regions.
     heat: f64,
     /// Touches that it expects until each horizon but the last, if it has a period.
@@ -83,6 +87,16 @@ pub(crate) struct Rhythm {
     /// Since when it is known what is used: what was not, was silent.
     began: Option<Now>,
     refreshed_in: u64,
+    /// What it would have foreseen of groups whose period was found since this was taken.
+    hindsight: Vec<Hindsight>,
+}
+
+/// What a period, had it been known, would have let foresee of a region in the last one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Hindsight {
+    pub(super) region: VolumeRegion,
+    /// Touches that came again, and that the fastest tier did not serve.
+    pub(super) missed: f64,
 }
 
 impl Rhythm {
@@ -93,12 +107,29 @@ impl Rhythm {
             groups: Shapes::new(GROUPS_MAX),
             began: None,
             refreshed_in: 0,
+            hindsight: Vec::new(),
         }
     }
 
     /// The window in which it last looked at what is about to come.
     pub(super) const fn refreshed_in(&self) -> u64 {
         self.refreshed_in
+    }
+
+    /// What it would have foreseen of groups whose period was found since the last time.
+    pub(super) fn take_hindsight(&mut self) -> Vec<Hindsight> {
+        std::mem::take(&mut self.hindsight)
+    }
+
+    /// Once for each group: touches that its first period would have let foresee, and that the
+    /// fastest tier did not serve.
+    fn look_back(group: &mut Group) -> Option<f64> {
+        let (at, period) = Self::period(group)?;
+        if std::mem::replace(&mut group.had_period, true) {
+            return None;
+        }
+        let missed_share = group.missed / group.total.max(1.0);
+        Some(group.scales[at].came_again(period) * missed_share)
     }
 
     fn window_nanos(&self, scale: usize) -> u64 {
@@ -140,6 +171,7 @@ impl Rhythm {
                 scale.period = *period;
             }
             group.total = one.total;
+            group.had_period = Self::period(&group).is_some();
             group.advance(running, phase(run));
             if group.is_known() {
                 self.groups.insert(run, group);
@@ -275,6 +307,13 @@ impl Rhythm {
                 let is_due = |view: &View| soon * group.share(view) >= 1.0;
                 let due = views.iter().filter(|(_, view)| is_due(view));
                 names.extend(due.map(|(region, _)| *region));
+                if let Some(missed) = Self::look_back(group) {
+                    let of = |(region, view): &(VolumeRegion, View)| Hindsight {
+                        region: *region,
+                        missed: missed * group.share(view),
+                    };
+                    self.hindsight.extend(views.iter().map(of));
+                }
             }
         }
         self.groups = groups;
@@ -325,6 +364,8 @@ impl Group {
             halves: (run.count > 1).then(halves),
             scales: windows.map(Scale::new),
             total: 0.0,
+            missed: 0.0,
+            had_period: false,
             heat: 0.0,
             expected: None,
             demand: None,
@@ -339,6 +380,7 @@ impl Group {
         let (one, other) = touched.split_at(touched.partition_point(|one| one.region.0 < middle));
         let [one, other] = [one, other].map(|half| half.iter().map(|one| one.touches).sum::<f64>());
         self.total += one + other;
+        self.missed += touched.iter().map(|one| one.missed).sum::<f64>();
         for scale in &mut self.scales {
             scale.windows.add(one + other);
         }

@@ -110,7 +110,8 @@ impl Shadow {
     }
 
     /// Brings a region that is not here, if that pays, after the first `missed` touches of the
-    /// running interval; `of` tells what is expected of those here.
+    /// running interval; `of` tells what is expected of those here, and `rests` whether one is known
+    /// to rest for as long as what has come stays.
     pub(crate) fn consider(
         &mut self,
         (region, missed): (VolumeRegion, f64),
@@ -118,6 +119,7 @@ impl Shadow {
         stakes: &Stakes,
         now: Now,
         of: impl Fn(VolumeRegion) -> Expected,
+        rests: impl Fn(VolumeRegion) -> bool,
     ) {
         let worth = stakes.worth(expected);
         if worth[LAST] <= 0.0 || self.places.contains_key(&region) {
@@ -135,7 +137,10 @@ impl Shadow {
             self.saved_seconds -= stakes.copy_seconds;
             return;
         }
-        if let Some(place) = self.leaves(expected, stakes, now, of)
+        let settled = |one: &&Resident| {
+            now.nanos_since(one.arrives) >= stakes.residency_nanos || rests(one.region)
+        };
+        if let Some(place) = self.leaves(expected, stakes, of, settled)
             && let Some(resident) = self.residents.get_mut(place)
         {
             self.places.remove(&resident.region);
@@ -150,17 +155,16 @@ impl Shadow {
         &mut self,
         newcomer: &Expected,
         stakes: &Stakes,
-        now: Now,
         of: impl Fn(VolumeRegion) -> Expected,
+        settled: impl Fn(&&Resident) -> bool,
     ) -> Option<usize> {
         self.looks = self.looks.checked_sub(1)?;
         let count = self.residents.len();
         let places = (self.hand..self.hand + HAND.min(count)).map(|place| place % count);
         let worth = stakes.worth(newcomer);
-        let settled = |one: &&Resident| now.nanos_since(one.arrives) >= stakes.residency_nanos;
         let best = places
             .filter_map(|place| {
-                let expected = of(self.residents.get(place).filter(settled)?.region);
+                let expected = of(self.residents.get(place).filter(&settled)?.region);
                 // What is wanted sooner than the newcomer leaves later.
                 if expected.soon() > newcomer.soon() * stakes.hysteresis {
                     return None;
@@ -196,12 +200,16 @@ mod tests {
         expected(10.0)
     }
 
+    fn never(_: VolumeRegion) -> bool {
+        false
+    }
+
     fn full() -> Shadow {
         let mut shadow = Shadow::default();
         shadow.begin();
         for region in [1, 2] {
             let region = VolumeRegion(region);
-            shadow.consider((region, 0.0), &expected(10.0), &STAKES, Now(0), of);
+            shadow.consider((region, 0.0), &expected(10.0), &STAKES, Now(0), of, never);
         }
         assert!((shadow.saved_seconds() + 0.04).abs() < 1e-12, "two copies");
         shadow
@@ -216,7 +224,7 @@ mod tests {
         let mut shadow = Shadow::default();
         shadow.begin();
         let region = VolumeRegion(1);
-        shadow.consider((region, 0.0), &expected(2.0), &STAKES, Now(0), of);
+        shadow.consider((region, 0.0), &expected(2.0), &STAKES, Now(0), of, never);
         assert!(!is_here(&mut shadow, 1, 0) && shadow.saved_seconds().abs() < 1e-12);
     }
 
@@ -229,11 +237,18 @@ mod tests {
         let mut shadow = Shadow::default();
         shadow.begin();
         let region = VolumeRegion(1);
-        shadow.consider((region, 4.0), &expected(10.0), &stakes, Now(0), of);
+        shadow.consider((region, 4.0), &expected(10.0), &stakes, Now(0), of, never);
         shadow.begin();
         assert!(shadow.touched(region, 6.0, &stakes, Now(4)));
         assert!(shadow.saved_seconds().abs() < 1e-12, "on its way");
-        shadow.consider((VolumeRegion(2), 4.0), &expected(10.0), &STAKES, Now(4), of);
+        shadow.consider(
+            (VolumeRegion(2), 4.0),
+            &expected(10.0),
+            &STAKES,
+            Now(4),
+            of,
+            never,
+        );
         shadow.begin();
         assert!(shadow.touched(VolumeRegion(2), 6.0, &STAKES, Now(5)));
         assert!((shadow.saved_seconds() - 0.02).abs() < 1e-12, "6 less 4");
@@ -244,9 +259,23 @@ mod tests {
         // Ten touches twice, and two copies: 24 touches and more, until the last horizon.
         let mut shadow = full();
         let newcomer = VolumeRegion(3);
-        shadow.consider((newcomer, 0.0), &expected(23.9), &STAKES, Now(20), of);
+        shadow.consider(
+            (newcomer, 0.0),
+            &expected(23.9),
+            &STAKES,
+            Now(20),
+            of,
+            never,
+        );
         assert!(!is_here(&mut shadow, 3, 20));
-        shadow.consider((newcomer, 0.0), &expected(24.1), &STAKES, Now(20), of);
+        shadow.consider(
+            (newcomer, 0.0),
+            &expected(24.1),
+            &STAKES,
+            Now(20),
+            of,
+            never,
+        );
         assert!(is_here(&mut shadow, 3, 20));
         assert!(
             (shadow.saved_seconds() + 0.08).abs() < 1e-12,
@@ -261,15 +290,39 @@ mod tests {
         for (touches, moves) in [(7.9, false), (8.1, true)] {
             let mut shadow = full();
             let newcomer = VolumeRegion(3);
-            shadow.consider((newcomer, 0.0), &expected(touches), &STAKES, Now(20), later);
+            shadow.consider(
+                (newcomer, 0.0),
+                &expected(touches),
+                &STAKES,
+                Now(20),
+                later,
+                never,
+            );
             assert_eq!(is_here(&mut shadow, 3, 20), moves, "{touches}");
         }
     }
 
     #[test]
-    fn what_has_just_come_stays() {
+    fn what_has_just_come_stays_unless_it_is_known_to_rest() {
         let mut shadow = full();
-        shadow.consider((VolumeRegion(3), 0.0), &expected(99.0), &STAKES, Now(9), of);
+        shadow.consider(
+            (VolumeRegion(3), 0.0),
+            &expected(99.0),
+            &STAKES,
+            Now(9),
+            of,
+            never,
+        );
         assert!(!is_here(&mut shadow, 3, 9));
+        let first = |region: VolumeRegion| region == VolumeRegion(1);
+        shadow.consider(
+            (VolumeRegion(3), 0.0),
+            &expected(99.0),
+            &STAKES,
+            Now(9),
+            of,
+            first,
+        );
+        assert!(is_here(&mut shadow, 3, 9) && !is_here(&mut shadow, 1, 9));
     }
 }

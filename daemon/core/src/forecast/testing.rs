@@ -68,7 +68,11 @@ impl<T> Desk<T> {
             };
             self.heat.count(&count, self.now).unwrap();
             let touches = f64::from(reads);
-            Touched { region, touches }
+            Touched {
+                region,
+                touches,
+                missed: touches,
+            }
         });
         counted.collect()
     }

@@ -46,6 +46,11 @@ impl Timing {
         }
     }
 
+    /// Whether it is known that nothing begins for so many seconds.
+    pub(crate) fn rests(self, seconds: f64) -> bool {
+        matches!(self.starts_in, StartsIn::Seconds(starts) if starts >= seconds)
+    }
+
     /// In the engine's time.
     pub(crate) fn demand(self, now: Now) -> Demand {
         let at = |seconds: f64| Now(now.0.saturating_add(nanos(seconds)));

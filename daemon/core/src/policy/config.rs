@@ -36,7 +36,8 @@ pub struct PolicyConfig {
     pub promote_touches_min: u32,
     /// How many times warmer a region must be than the one it displaces.
     pub hysteresis: f64,
-    /// Time after a region's arrival in which the policy does not move it again.
+    /// Time after a region's arrival in which the policy does not move it again, unless it is known
+    /// to rest for as long as that.
     pub residency_seconds: f64,
     /// Time between plans.
     pub plan_seconds: f64,

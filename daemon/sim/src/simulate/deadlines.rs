@@ -215,3 +215,25 @@ fn who_has_the_next_turn_does_not_leave_for_who_has_a_later_one() {
     assert!(came.moved_bytes < 220_000_000, "{came:?}");
     assert!(came.slow_seconds < 5.0, "{came:?}");
 }
+
+/// Turns and pauses of four minutes together, and what has come stays for five. When nothing left
+/// before that, 6 regions of 264 were there in time, and the slow device worked twenty times as long.
+#[test]
+fn what_has_had_its_turn_makes_room_for_the_next_one_as_soon_as_it_is_over() {
+    let set = |first, from| Set {
+        first,
+        regions: 8,
+        from,
+        until: from + 90,
+        reads_per_second: 10,
+    };
+    let load = Load {
+        period: 720,
+        periods: 14,
+        sets: [set(0, 0), set(128, 240), set(256, 480)],
+    };
+    let came = run(&load, 13, 5.0 * 1_048_576.0);
+    assert!(came.brought > 100, "{came:?}");
+    assert!(came.share_in_time() > 0.9, "{came:?}");
+    assert!(came.slow_seconds < 10.0, "{came:?}");
+}

@@ -54,7 +54,11 @@ impl Group {
     pub(super) fn split(&self, run: Run) -> [Self; 2] {
         let runs = run.halves().unwrap_or([run, run]);
         match &self.halves {
-            Some(halves) => std::array::from_fn(|at| Self::of_half(&halves[at], runs[at])),
+            Some(halves) => std::array::from_fn(|at| {
+                let mut half = Self::of_half(&halves[at], runs[at]);
+                half.had_period = self.had_period;
+                half
+            }),
             None => [self.clone(), self.clone()],
         }
     }
@@ -75,6 +79,8 @@ impl Group {
             scales: sum.map(scale),
             halves: Some(Box::new(halves)),
             total,
+            missed: 0.0,
+            had_period: true,
             heat: 0.0,
             expected: None,
             demand: None,

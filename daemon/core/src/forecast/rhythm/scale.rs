@@ -66,6 +66,21 @@ impl Scale {
         Some((between_windows(&resembles, lag), resembles[lag]))
     }
 
+    /// Touches of the last period that came as they had one period before.
+    pub(super) fn came_again(&self, period: f64) -> f64 {
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "some windows"
+        )]
+        let lag = period.round() as u64;
+        let both = |back: u64| {
+            let (touches, before) = (self.windows.back(back)?, self.windows.back(back + lag)?);
+            Some(touches.min(before))
+        };
+        (1..=lag).map_while(both).sum()
+    }
+
     /// Touches in the window so many windows after the running one, as in earlier periods.
     pub(super) fn expected_in(&self, ahead: u64, period: f64) -> f64 {
         let mut before = Vec::with_capacity(PERIODS);

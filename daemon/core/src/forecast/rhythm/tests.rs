@@ -1,7 +1,8 @@
 use super::scale::{LOOK_EVERY, LOOK_SHARE};
 use super::series::{between_windows, middle, without_bursts};
 use super::*;
-use crate::forecast::windows::WINDOWS;
+use crate::event::RegionCount;
+use crate::forecast::windows::{WINDOWS, code};
 
 /// The use of windows, one after the other.
 fn scale(windows: u64, of: impl Fn(u64) -> f64) -> Scale {
@@ -161,9 +162,18 @@ fn followed(minutes: u64, touches: impl Fn(u64, u32) -> f64) -> Rhythm {
         let of = |region: u32| Touched {
             region: VolumeRegion(region),
             touches: touches(at, region),
+            missed: touches(at, region),
         };
         let all = (0..64).map(of).filter(|one| one.touches > 0.0);
         let counted: Vec<Touched> = all.collect();
+        for one in &counted {
+            let count = RegionCount {
+                region: one.region,
+                reads: u32::from(code(one.touches)),
+                ..RegionCount::default()
+            };
+            heat.count(&count, Now((1_000 + at) * minute));
+        }
         let scene = Scene {
             heat: &heat,
             now: Now((1_000 + at) * minute),
@@ -205,6 +215,24 @@ fn while_a_burst_lasts_what_is_used_is_expected_to_go_on() {
         group.is_out
     };
     assert_eq!([390, 393, 396].map(is_out), [false, true, false]);
+}
+
+#[test]
+fn when_a_period_is_found_it_is_told_once_what_it_would_have_let_foresee() {
+    // Five minutes of each twenty, all of it missed by the fastest tier.
+    let load = |minute: u64, _: u32| if minute % 20 < 5 { 20.0 } else { 0.0 };
+    let hindsight = |minutes| {
+        let mut rhythm = followed(minutes, load);
+        let told: f64 = rhythm.take_hindsight().iter().map(|one| one.missed).sum();
+        assert_eq!(rhythm.take_hindsight(), []);
+        told
+    };
+    assert!(hindsight(28).abs() < 1e-12, "no period yet");
+    // The second shift was as the first: 64 regions, 20 times in each of five minutes.
+    let told = hindsight(36);
+    let came_again = 64.0 * 20.0 * 5.0;
+    assert!((told / came_again - 1.0).abs() < 0.05, "{told}");
+    assert!((hindsight(100) - told).abs() < 1e-9, "once");
 }
 
 fn runs(rhythm: &Rhythm) -> Vec<(u32, u32)> {
