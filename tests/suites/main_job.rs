@@ -10,7 +10,7 @@
 )]
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tier_core::command::{Command, MoveReport, Stage as CoreStage};
@@ -162,8 +162,18 @@ fn count_with_the_probe(guest: &Inside, settings: &Settings) {
         } => counted,
         other => panic!("the probe is not on, or lost something: {other:?}"),
     };
-    // Without tierd's rules udev looks into the volume after each swap, and has many to catch up.
-    run("udevadm", &["settle", "--timeout=180"]);
+    // Without tierd's rules udev looks into the volume after each swap. On a busy machine it has
+    // minutes to catch up, so that it rests instead.
+    run("udevadm", &["control", "--stop-exec-queue"]);
+    let quiet = Duration::from_secs(10);
+    let (mut last, mut since) = (counted(), Instant::now());
+    wait_until("nobody reads", Duration::from_mins(3), || {
+        let now = counted();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        since.elapsed() >= quiet
+    });
     let before = counted();
     let read = fio(settings, READS);
     assert!(read.reads >= 1000, "{read:?}");

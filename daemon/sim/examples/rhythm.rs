@@ -47,7 +47,9 @@ fn resemblance(series: &[f64], lag: usize) -> f64 {
         return 0.0;
     }
     let pairs = series.iter().zip(&series[lag..]);
-    let covariance: f64 = pairs.map(|(one, other)| (one - mean) * (other - mean)).sum();
+    let covariance: f64 = pairs
+        .map(|(one, other)| (one - mean) * (other - mean))
+        .sum();
     covariance / (count - lag as f64) / variance
 }
 

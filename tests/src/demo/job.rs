@@ -201,7 +201,17 @@ impl<'settings, Told: FnMut(&Scene)> Job<'settings, Told> {
     fn mount(&self) {
         let device = self.settings.device().display().to_string();
         let point = self.settings.mount_point().display().to_string();
-        must("mount", &["-o", "noatime", &device, &point]);
+        // A udev that lags behind takes the link of a device away that was there before, and makes it
+        // again when it comes to the new one. mount(8) goes by that link.
+        let (began, mut last) = (Instant::now(), String::new());
+        while began.elapsed() < self.settings.patience {
+            match attempt("mount", &["-o", "noatime", &device, &point]) {
+                Ok(_) => return,
+                Err(why) => last = why,
+            }
+            std::thread::sleep(TURN);
+        }
+        panic!("{last}");
     }
 
     fn unmount(&self) {

@@ -227,10 +227,8 @@ fn complaint(console: &[&str]) -> String {
         .iter()
         .rposition(|line| line.contains("panicked at "));
     let said = panicked.map_or(&[][..], |first| &console[first..]);
-    said.iter()
-        .take(COMPLAINT_LINES)
-        .map(|line| format!("{line}\n"))
-        .collect()
+    let lines = said.iter().take(COMPLAINT_LINES);
+    lines.flat_map(|line| [*line, "\n"]).collect()
 }
 
 /// Quotes a word for the shell.
