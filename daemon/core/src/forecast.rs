@@ -44,6 +44,7 @@ use learned::{Known, Learned};
 pub use name::ExpertName;
 use nearby::Nearby;
 use rhythm::Rhythm;
+pub use rhythm::series::autocorrelation;
 use shadow::Shadow;
 pub(crate) use shadow::{Stakes, copies};
 pub(crate) use timing::{Demand, Timing};

@@ -20,6 +20,7 @@ use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use tier_core::forecast::autocorrelation;
 use tier_sim::generate::recipes;
 use tier_sim::trace::{Trace, TraceError};
 
@@ -37,36 +38,21 @@ const RESEMBLANCE_MIN: f64 = 0.3;
 /// Requests of a group in each window of one half.
 type Half = Vec<f64>;
 
-/// How much a series resembles itself after a lag; nothing if it never changes.
-#[allow(clippy::cast_precision_loss, reason = "some windows")]
-fn resemblance(series: &[f64], lag: usize) -> f64 {
-    let count = series.len() as f64;
-    let mean = series.iter().sum::<f64>() / count;
-    let variance = series.iter().map(|one| (one - mean).powi(2)).sum::<f64>() / count;
-    if variance <= f64::EPSILON || series.len() <= lag {
-        return 0.0;
-    }
-    let pairs = series.iter().zip(&series[lag..]);
-    let covariance: f64 = pairs
-        .map(|(one, other)| (one - mean) * (other - mean))
-        .sum();
-    covariance / (count - lag as f64) / variance
-}
-
 /// The lag at which a half resembles itself most, if it does.
 fn period(half: &[f64]) -> Option<usize> {
-    let lags = LAG_MIN..=half.len() / PERIODS_MIN;
-    let all: Vec<f64> = (0..=half.len() / PERIODS_MIN + 1)
-        .map(|lag| resemblance(half, lag))
-        .collect();
+    let longest = half.len() / PERIODS_MIN;
+    let all = autocorrelation(half, longest + 1)?;
     let is_peak = |lag: &usize| all[*lag] >= all[lag - 1] && all[*lag] >= all[lag + 1];
-    let peaks = lags.filter(|lag| is_peak(lag) && all[*lag] >= RESEMBLANCE_MIN);
+    let peaks = (LAG_MIN..=longest).filter(|lag| is_peak(lag) && all[*lag] >= RESEMBLANCE_MIN);
     peaks.max_by(|one, other| all[*one].total_cmp(&all[*other]))
 }
 
 /// The period that a group keeps in both halves, in windows.
 fn kept_period([first, second]: &[Half; 2]) -> Option<usize> {
-    period(first).filter(|lag| resemblance(second, *lag) >= RESEMBLANCE_MIN)
+    period(first).filter(|&lag| {
+        let resembles = autocorrelation(second, lag);
+        resembles.is_some_and(|resembles| resembles[lag] >= RESEMBLANCE_MIN)
+    })
 }
 
 /// What one load has.
@@ -118,7 +104,7 @@ fn rhythm_of(trace: &Trace) -> Rhythm {
         .iter()
         .max_by(|one, other| requests(one.0).total_cmp(&requests(other.0)));
     Rhythm {
-        share: periods.keys().map(requests).sum::<f64>() / all.max(1.0),
+        share: periods.keys().map(requests).fold(0.0, |sum, one| sum + one) / all.max(1.0),
         period_seconds: largest.map(|(_, seconds)| *seconds),
     }
 }

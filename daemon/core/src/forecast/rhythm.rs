@@ -9,7 +9,7 @@
 
 mod halves;
 mod scale;
-mod series;
+pub(super) mod series;
 
 use serde::{Deserialize, Serialize};
 
@@ -69,7 +69,7 @@ pub(super) struct Group {
     is_out: bool,
 }
 
-/// A group, as it is remembered. What its halves were is not.
+/// A group, as it is remembered. What its halves were, and what of it was missed, is not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct GroupMemory {
     first: u32,
@@ -335,7 +335,7 @@ impl Rhythm {
             self.groups.join(run, |one, other| {
                 let halves = [one, other].map(Group::windows);
                 let is_alike = differ(&halves[0], &halves[1]) < JOIN_BELOW;
-                is_alike.then(|| Group::joined(halves, one.total + other.total))
+                is_alike.then(|| Group::joined([one, other], halves))
             });
         }
         for run in split {

@@ -304,25 +304,14 @@ mod tests {
 
     #[test]
     fn what_has_just_come_stays_unless_it_is_known_to_rest() {
-        let mut shadow = full();
-        shadow.consider(
-            (VolumeRegion(3), 0.0),
-            &expected(99.0),
-            &STAKES,
-            Now(9),
-            of,
-            never,
-        );
-        assert!(!is_here(&mut shadow, 3, 9));
         let first = |region: VolumeRegion| region == VolumeRegion(1);
-        shadow.consider(
-            (VolumeRegion(3), 0.0),
-            &expected(99.0),
-            &STAKES,
-            Now(9),
-            of,
-            first,
-        );
-        assert!(is_here(&mut shadow, 3, 9) && !is_here(&mut shadow, 1, 9));
+        let mut shadow = full();
+        let mut newcomer_comes = |rests: fn(VolumeRegion) -> bool| {
+            let newcomer = (VolumeRegion(3), 0.0);
+            shadow.consider(newcomer, &expected(99.0), &STAKES, Now(9), of, rests);
+            [1, 3].map(|region| is_here(&mut shadow, region, 9))
+        };
+        assert_eq!(newcomer_comes(never), [true, false]);
+        assert_eq!(newcomer_comes(first), [false, true]);
     }
 }

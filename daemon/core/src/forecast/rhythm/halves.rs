@@ -63,10 +63,10 @@ impl Group {
         }
     }
 
-    /// Of what were its halves.
-    pub(super) fn joined(halves: [Half; 2], total: f64) -> Self {
-        let [one, other] = &halves;
-        let sum: Half = std::array::from_fn(|scale| one[scale].sum(&other[scale]));
+    /// Of two that were its halves, and how each was used.
+    pub(super) fn joined([one, other]: [&Self; 2], halves: [Half; 2]) -> Self {
+        let [first, second] = &halves;
+        let sum: Half = std::array::from_fn(|scale| first[scale].sum(&second[scale]));
         let scale = |windows: Windows| {
             let mut scale = Scale {
                 windows,
@@ -78,9 +78,9 @@ impl Group {
         Self {
             scales: sum.map(scale),
             halves: Some(Box::new(halves)),
-            total,
-            missed: 0.0,
-            had_period: true,
+            total: one.total + other.total,
+            missed: one.missed + other.missed,
+            had_period: one.had_period || other.had_period,
             heat: 0.0,
             expected: None,
             demand: None,

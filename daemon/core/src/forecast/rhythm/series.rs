@@ -4,8 +4,11 @@
 /// period.
 const BURST_TIMES: f64 = 2.0;
 
-/// How much a series resembles itself after each lag below `lags`; `None` if it never changes.
-pub(super) fn autocorrelation(series: &[f64], lags: usize) -> Option<Vec<f64>> {
+/// How much a series resembles itself after each lag up to `lags`: its autocorrelation, of which 1 is
+/// wholly and 0 not at all (Box and Jenkins, "Time Series Analysis", ch. 2), each lag weighed by the
+/// pairs that it leaves, so that few may give more than 1. `None` if the series never changes.
+#[must_use]
+pub fn autocorrelation(series: &[f64], lags: usize) -> Option<Vec<f64>> {
     #[allow(clippy::cast_precision_loss, reason = "some windows")]
     let count = |of: usize| of as f64;
     let mean = series.iter().sum::<f64>() / count(series.len().max(1));

@@ -288,6 +288,7 @@ fn what_is_used_alike_again_is_joined_and_what_is_forgotten_was_not_lost() {
     assert_eq!(runs(&rhythm), [(0, 64)]);
     let group = rhythm.groups.get(0).unwrap();
     assert!(group.total() > 250_000.0, "{}", group.total());
+    assert!((group.missed - group.total()).abs() < 1e-6, "all of it");
 }
 
 #[test]
