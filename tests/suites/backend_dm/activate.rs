@@ -13,6 +13,8 @@ use tierd::backend::BackendError;
 use tierd::backend::dm::Activation;
 
 use super::moves::{ours, slow_down};
+use tier_core::units::MemberIndex;
+
 use super::*;
 
 const LINK: &str = "/dev/tierd/test";

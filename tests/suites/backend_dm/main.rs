@@ -18,30 +18,25 @@ mod faults;
 mod holds;
 mod kills;
 mod moves;
+mod shape;
+mod transcript;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tier_core::command::{AddLeg, DropLeg};
 use tier_core::event::{Kept, MirrorState};
-use tier_core::units::{Bytes, MemberIndex, MemberRegion, MoveId, RegionSize, VolumeRegion};
-use tier_core::volume::{Extent, Leg, Legs};
+use tier_core::units::MoveId;
+use tier_core::volume::Leg;
 use tier_sys::block::{Access, BlockDevice};
 use tier_tests::disk::{Disk, RunningDisk};
 use tier_tests::guest::Inside;
 use tier_tests::io::wait_until;
 use tierd::backend::dm::DmBackend;
-use tierd::backend::{Backend as _, DropOutcome, Layout, LegState, MemberDevice};
-use uuid::Uuid;
+use tierd::backend::{Backend as _, DropOutcome, Layout, LegState};
 
-const MIB: u64 = 1 << 20;
-/// Where data begins on each member.
-const DATA_START: Bytes = Bytes(2 * MIB);
-/// Regions of 1 MiB in the volume: the first half on member 0, the other on member 1.
-const REGIONS: u32 = 16;
-/// Data regions of each member: half of them are free.
-const MEMBER_REGIONS: u32 = 16;
-const MEMBER_BYTES: u64 = DATA_START.0 + MEMBER_REGIONS as u64 * MIB;
+use shape::*;
+
 /// Chunks of 1 MiB in a region.
 const CHUNKS_A_REGION: u64 = 1;
 
@@ -124,84 +119,6 @@ fn add_all(backend: &mut DmBackend, adds: &[AddLeg]) {
 
 fn layout(disks: &[RunningDisk; 2]) -> Layout {
     layout_on([disks[0].path(), disks[1].path()])
-}
-
-fn layout_on(nodes: [&Path; 2]) -> Layout {
-    let member = |(index, node): (u16, &Path)| MemberDevice {
-        index: MemberIndex(index),
-        path: node.into(),
-        number: BlockDevice::open(node, Access::ReadOnly)
-            .unwrap()
-            .number()
-            .unwrap(),
-        data_start: DATA_START,
-        regions: MEMBER_REGIONS,
-    };
-    Layout {
-        volume: Uuid::from_u128(7),
-        name: "test".parse().unwrap(),
-        region_size: RegionSize::MIN,
-        regions: REGIONS,
-        block_bytes: Bytes(512),
-        members: (0..).zip(nodes).map(member).collect(),
-    }
-}
-
-fn leg(member: u16, first: u32) -> Leg {
-    Leg {
-        member: MemberIndex(member),
-        first: MemberRegion(first),
-    }
-}
-
-fn extent(first: u32, count: u32, home: Leg) -> Extent {
-    Extent {
-        first: VolumeRegion(first),
-        count,
-        legs: Legs::from_iter([home]),
-    }
-}
-
-/// The records of a fresh volume.
-fn extents() -> Vec<Extent> {
-    vec![extent(0, 8, leg(0, 0)), extent(8, 8, leg(1, 0))]
-}
-
-fn add(id: u64, first: u32, count: u32, source: Leg, target: Leg) -> AddLeg {
-    AddLeg {
-        id: MoveId(id),
-        first: VolumeRegion(first),
-        count,
-        source,
-        target,
-    }
-}
-
-/// Regions 2 to 4 of the volume, from member 0 to free regions of member 1.
-fn an_add() -> AddLeg {
-    add(1, 2, 3, leg(0, 2), leg(1, 9))
-}
-
-fn finish(add: &AddLeg) -> DropLeg {
-    DropLeg {
-        id: add.id,
-        keep: Kept::Target,
-        leg: add.target,
-        require_complete: true,
-    }
-}
-
-fn undo(add: &AddLeg) -> DropLeg {
-    DropLeg {
-        id: add.id,
-        keep: Kept::Source,
-        leg: add.source,
-        require_complete: false,
-    }
-}
-
-fn region_offset(region: u32) -> u64 {
-    u64::from(region) * MIB
 }
 
 /// Where a leg's bytes begin on its member.
