@@ -17,6 +17,8 @@ pub mod error;
 #[cfg(any(test, feature = "testing"))]
 pub mod fake;
 pub mod layout;
+pub(crate) mod link;
+pub mod ublk;
 
 pub use error::BackendError;
 pub use layout::{Layout, MemberDevice, NameError, VolumeName};

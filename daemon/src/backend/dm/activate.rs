@@ -15,8 +15,8 @@ use super::control::{Info, failed};
 use super::map::VolumeMap;
 use super::names::Device;
 use super::table::{Place, Segment, Target};
-use super::{DmBackend, link, not_ours};
-use crate::backend::{Backend as _, BackendError, KernelMap, MemberDevice};
+use super::{DmBackend, not_ours};
+use crate::backend::{Backend as _, BackendError, KernelMap, MemberDevice, link};
 
 /// How a volume came to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

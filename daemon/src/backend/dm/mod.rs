@@ -43,7 +43,6 @@ mod doubt;
 pub mod events;
 pub mod flush;
 mod hold;
-mod link;
 pub(super) mod map;
 mod moves;
 pub mod names;

@@ -50,6 +50,18 @@ pub(crate) fn ensure(name: &VolumeName, device: DeviceNumber) -> Result<PathBuf,
     Ok(link)
 }
 
+/// Leads the link to this node, which udev has no rule for.
+pub(crate) fn lead(name: &VolumeName, node: &Path) -> io::Result<PathBuf> {
+    let link = path(name);
+    make(&link, node)?;
+    Ok(link)
+}
+
+/// Removes a link that was made by [`lead`].
+pub(crate) fn take_away(name: &VolumeName) -> io::Result<()> {
+    fs::remove_file(path(name))
+}
+
 /// Removes the link, where udev does not.
 pub(crate) fn remove(name: &VolumeName) -> Result<(), BackendError> {
     if udev_runs() {

@@ -1,0 +1,400 @@
+//! The ublk backend: a process of tierd's own serves each request of the volume.
+//!
+//! Owns: the volume's map in regions, and the moves under way; what is served is made from them
+//! ([`tier_ublk`]). A move is in the map from its first leg on, so nothing is ever held: a verb
+//! exchanges the map, and what goes by the old one ends by itself. A leg that is dropped is given up
+//! only then; until that, [`Backend::drop_leg`] says that it took too long, and is asked again.
+//!
+//! Invariants: those of the trait. The map is in memory alone: after the death of the process it is
+//! made from the records, as after a power cut, and moves begin anew.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tier_core::command::{AddLeg, DropLeg};
+use tier_core::event::{AdoptedMove, AdoptedStage, Kept, MirrorState};
+use tier_core::units::MoveId;
+use tier_core::volume::{Extent, Leg};
+use tier_sys::block::{Access, BlockDevice, BlockError};
+use tier_ublk::copy::Copier;
+use tier_ublk::map::{self as served, Place, Snapshot};
+use tier_ublk::members::Member;
+use tier_ublk::moving::Moving;
+use tier_ublk::volume::{Change, Volume};
+
+use super::dm::adds;
+use super::dm::map::{Home, VolumeMap};
+use super::{
+    Added, Backend, BackendError, DropOutcome, Hold, KernelMap, Layout, LegState, MemberDevice,
+};
+
+/// How long I/O in flight is waited for before a verb is given up.
+const LIMIT: Duration = Duration::from_millis(500);
+/// How often it is looked for.
+const LOOK: Duration = Duration::from_micros(200);
+
+/// One volume that this process serves.
+#[derive(Debug)]
+pub struct UblkBackend {
+    layout: Layout,
+    volume: Arc<Volume>,
+    map: VolumeMap,
+    moves: BTreeMap<MoveId, Move>,
+}
+
+#[derive(Debug)]
+struct Move {
+    add: AddLeg,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Both legs are written.
+    Mirror { moving: Arc<Moving>, copier: Copier },
+    /// New requests go to this leg alone; others may still be under way.
+    Leaving { leg: Leg, change: Change },
+    /// All go to this leg.
+    Linear(Leg),
+}
+
+impl UblkBackend {
+    /// Puts each extent on its home, on members that [`claim`] opened in the order of the layout.
+    pub fn new(
+        layout: Layout,
+        members: Vec<BlockDevice>,
+        extents: &[Extent],
+    ) -> Result<Self, BackendError> {
+        let map = VolumeMap::from_extents(&layout, extents)?;
+        let members: Vec<_> = members.into_iter().map(Member::new).collect();
+        let moves = BTreeMap::new();
+        let snapshot = snapshot(&layout, &map, &moves)?;
+        Ok(Self {
+            volume: Arc::new(Volume::new(members, snapshot)),
+            layout,
+            map,
+            moves,
+        })
+    }
+
+    /// What is served.
+    #[must_use]
+    pub const fn volume(&self) -> &Arc<Volume> {
+        &self.volume
+    }
+
+    /// What this backend maps.
+    #[must_use]
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Serves what the map and the moves say from now on.
+    fn serve(&self) -> Result<Change, BackendError> {
+        let snapshot = snapshot(&self.layout, &self.map, &self.moves)?;
+        Ok(self.volume.replace(snapshot))
+    }
+
+    /// Sees that no move has lost a leg.
+    fn check_healthy(&self) -> Result<(), BackendError> {
+        for (id, found) in &self.moves {
+            if let Stage::Mirror { moving, .. } = &found.stage
+                && !moving.is_well()
+            {
+                let state = moving.state();
+                return Err(BackendError::UnhealthyMove { id: *id, state });
+            }
+        }
+        Ok(())
+    }
+
+    /// Every leg that holds something.
+    fn used(&self) -> Vec<(Leg, u32)> {
+        let direct = self.map.runs().iter().filter_map(|run| match run.home {
+            Home::Member(leg) => Some((leg, run.count)),
+            Home::Move(_) => None,
+        });
+        let moving = self.moves.values().flat_map(|found| {
+            let AddLeg { source, target, .. } = found.add;
+            let legs = match found.stage {
+                Stage::Linear(leg) => vec![leg],
+                Stage::Mirror { .. } | Stage::Leaving { .. } => vec![source, target],
+            };
+            legs.into_iter().map(|leg| (leg, found.add.count))
+        });
+        direct.chain(moving).collect()
+    }
+
+    fn moving(&self, add: &AddLeg) -> Result<Arc<Moving>, BackendError> {
+        let bytes = |region: u32| u64::from(region) * region_bytes(&self.layout);
+        let end = add.first.0.saturating_add(add.count);
+        Ok(Arc::new(Moving::new(
+            add.id,
+            bytes(add.first.0)..bytes(end),
+            place(&self.layout, add.source)?,
+            place(&self.layout, add.target)?,
+        )))
+    }
+
+    /// Begins the copy of a move that is served already; where that fails, it is to be linear again.
+    fn begin(
+        &mut self,
+        add: AddLeg,
+        moving: Arc<Moving>,
+        added: Change,
+    ) -> Result<(), BackendError> {
+        let started = Copier::start(self.volume.clone(), moving.clone(), added);
+        let (stage, begun) = match started {
+            Ok(copier) => (Stage::Mirror { moving, copier }, Ok(())),
+            Err(source) => {
+                let error = BackendError::Kernel {
+                    what: "start the copy of",
+                    device: format!("move {}", add.id),
+                    source,
+                };
+                (Stage::Linear(add.source), Err(error))
+            }
+        };
+        self.moves.insert(add.id, Move { add, stage });
+        begun
+    }
+
+    fn find(&mut self, id: MoveId) -> Result<&mut Move, BackendError> {
+        self.moves.get_mut(&id).ok_or(BackendError::NoSuchMove(id))
+    }
+
+    /// Ends a mirror: stops its copy, and has new requests go to one leg alone.
+    fn leave(&mut self, drop: DropLeg) -> Result<Option<MirrorState>, BackendError> {
+        let found = self.find(drop.id)?;
+        let Stage::Mirror { moving, copier } = &found.stage else {
+            return Ok(None);
+        };
+        let state = moving.state();
+        if drop.require_complete && !state.is_complete() {
+            return Ok(Some(state));
+        }
+        moving.stop();
+        wait_for(drop.id, || copier.has_ended())?;
+        let leg = match drop.keep {
+            Kept::Source => found.add.source,
+            Kept::Target => found.add.target,
+        };
+        found.stage = Stage::Linear(leg);
+        let change = self.serve()?;
+        self.find(drop.id)?.stage = Stage::Leaving { leg, change };
+        Ok(None)
+    }
+}
+
+/// Opens a volume's members, exclusively: nobody else has them then, and nothing is in flight on them
+/// from a process that had them before. Such a process may be dead, and its I/O not: so long is waited.
+pub fn claim(layout: &Layout, patience: Duration) -> Result<Vec<BlockDevice>, BlockError> {
+    let begins = Instant::now();
+    let open = |member: &MemberDevice| loop {
+        match BlockDevice::open(&member.path, Access::Exclusive) {
+            Err(error) if is_held(&error) && begins.elapsed() < patience => sleep(LOOK),
+            done => return done,
+        }
+    };
+    layout.members.iter().map(open).collect()
+}
+
+fn is_held(error: &BlockError) -> bool {
+    error.errno() == Some(libc::EBUSY)
+}
+
+impl Backend for UblkBackend {
+    fn read_back(&mut self) -> Result<KernelMap, BackendError> {
+        let adopted = |(id, found): (&MoveId, &Move)| {
+            let (mut source, mut target) = (found.add.source, found.add.target);
+            let stage = match &found.stage {
+                Stage::Mirror { moving, .. } => AdoptedStage::Mirror(moving.state()),
+                Stage::Leaving { leg, .. } | Stage::Linear(leg) => {
+                    (source, target) = (*leg, *leg);
+                    AdoptedStage::Linear(*leg)
+                }
+            };
+            AdoptedMove {
+                id: *id,
+                first: found.add.first,
+                count: found.add.count,
+                source,
+                target,
+                stage,
+            }
+        };
+        let mut moves: Vec<_> = self.moves.iter().map(adopted).collect();
+        moves.sort_by_key(|found| found.first);
+        Ok(KernelMap {
+            direct: self.map.direct(),
+            moves,
+        })
+    }
+
+    fn add_legs(&mut self, adds: &[AddLeg]) -> Result<Added, BackendError> {
+        adds::check(&self.layout, &self.map, self.used(), adds)?;
+        if let Some(add) = adds.iter().find(|add| self.moves.contains_key(&add.id)) {
+            return Err(BackendError::Foreign {
+                device: format!("move {}", add.id),
+                sector: 0,
+                why: "it is there already".into(),
+            });
+        }
+        self.check_healthy()?;
+        let begins = Instant::now();
+        let movings = adds
+            .iter()
+            .map(|add| self.moving(add).map(|moving| (*add, moving)));
+        let movings = movings.collect::<Result<Vec<_>, BackendError>>()?;
+        let mut map = self.map.clone();
+        for add in adds {
+            map.set(add.first, add.count, Home::Move(add.id));
+        }
+        let added = {
+            let under_way = movings.iter().map(|(add, moving)| (add.id, moving));
+            let snapshot = snapshot_with(&self.layout, &map, &self.moves, &under_way.collect())?;
+            self.volume.replace(snapshot)
+        };
+        self.map = map;
+        let hold = |moves| Hold {
+            total: begins.elapsed(),
+            drain: Duration::ZERO,
+            moves,
+        };
+        let mut copies = Vec::with_capacity(adds.len());
+        for (add, moving) in movings {
+            let begun = self.begin(add, moving, added.clone());
+            copies.push((add.id, begun.map(|()| hold(1))));
+        }
+        if copies.iter().any(|(_, copy)| copy.is_err()) {
+            self.serve()?;
+        }
+        let moves = u32::try_from(adds.len()).unwrap_or(u32::MAX);
+        Ok(Added {
+            hold: hold(moves),
+            copies,
+        })
+    }
+
+    fn leg_state(&mut self, id: MoveId) -> Result<LegState, BackendError> {
+        Ok(match &self.find(id)?.stage {
+            Stage::Mirror { moving, .. } => LegState::Mirror(moving.state()),
+            Stage::Leaving { .. } | Stage::Linear(_) => LegState::Linear,
+        })
+    }
+
+    fn drop_leg(&mut self, drop: DropLeg) -> Result<DropOutcome, BackendError> {
+        let begins = Instant::now();
+        if let Some(state) = self.leave(drop)? {
+            return Ok(DropOutcome::Refused(state));
+        }
+        let found = self.find(drop.id)?;
+        if let Stage::Leaving { leg, change } = &found.stage {
+            wait_for(drop.id, || change.is_over())?;
+            found.stage = Stage::Linear(*leg);
+        }
+        match found.stage {
+            Stage::Linear(leg) if leg == drop.leg => Ok(DropOutcome::Dropped(Hold {
+                total: Duration::ZERO,
+                drain: begins.elapsed(),
+                moves: 1,
+            })),
+            _ => Err(BackendError::AlreadyLinear(drop.id)),
+        }
+    }
+
+    fn set_map(&mut self, fold: &[MoveId]) -> Result<Hold, BackendError> {
+        let begins = Instant::now();
+        let mut map = self.map.clone();
+        for id in fold {
+            let found = self.moves.get(id).ok_or(BackendError::NoSuchMove(*id))?;
+            let Stage::Linear(leg) = found.stage else {
+                return Err(BackendError::StillMirrors(*id));
+            };
+            map.set(found.add.first, found.add.count, Home::Member(leg));
+        }
+        self.check_healthy()?;
+        self.map = map;
+        self.moves.retain(|id, _| !fold.contains(id));
+        self.serve()?;
+        Ok(Hold {
+            total: begins.elapsed(),
+            drain: Duration::ZERO,
+            moves: u32::try_from(fold.len()).unwrap_or(u32::MAX),
+        })
+    }
+}
+
+/// Waits for something of a move, within the limit.
+fn wait_for(id: MoveId, holds: impl Fn() -> bool) -> Result<(), BackendError> {
+    let begins = Instant::now();
+    while !holds() {
+        if begins.elapsed() > LIMIT {
+            return Err(BackendError::HoldTimedOut {
+                device: format!("move {id}"),
+                limit: LIMIT,
+            });
+        }
+        sleep(LOOK);
+    }
+    Ok(())
+}
+
+fn region_bytes(layout: &Layout) -> u64 {
+    layout.region_size.bytes().0
+}
+
+/// Where a leg begins.
+fn place(layout: &Layout, leg: Leg) -> Result<Place, BackendError> {
+    let mut members = layout.members.iter().enumerate();
+    let found = members.find(|(_, member)| member.index == leg.member);
+    let (at, member) = found
+        .ok_or_else(|| BackendError::Layout(format!("member {}: there is none", leg.member)))?;
+    Ok(Place {
+        member: at,
+        offset: member.data_start.0 + u64::from(leg.first.0) * region_bytes(layout),
+    })
+}
+
+fn snapshot(
+    layout: &Layout,
+    map: &VolumeMap,
+    moves: &BTreeMap<MoveId, Move>,
+) -> Result<Snapshot, BackendError> {
+    snapshot_with(layout, map, moves, &BTreeMap::new())
+}
+
+/// What the map says, with these moves and others that begin.
+fn snapshot_with(
+    layout: &Layout,
+    map: &VolumeMap,
+    moves: &BTreeMap<MoveId, Move>,
+    beginning: &BTreeMap<MoveId, &Arc<Moving>>,
+) -> Result<Snapshot, BackendError> {
+    let bytes = |region: u32| u64::from(region) * region_bytes(layout);
+    let mut runs = Vec::with_capacity(map.runs().len());
+    for run in map.runs() {
+        let home = match run.home {
+            Home::Member(leg) => served::Home::One(place(layout, leg)?),
+            Home::Move(id) => match beginning.get(&id) {
+                Some(moving) => served::Home::Moving(Arc::clone(moving)),
+                None => home_of(layout, moves.get(&id).ok_or(BackendError::NoSuchMove(id))?)?,
+            },
+        };
+        runs.push(served::Run {
+            start: bytes(run.first),
+            end: bytes(run.first.saturating_add(run.count)),
+            home,
+        });
+    }
+    Snapshot::new(runs).map_err(|gap| BackendError::Layout(gap.to_string()))
+}
+
+fn home_of(layout: &Layout, found: &Move) -> Result<served::Home, BackendError> {
+    Ok(match &found.stage {
+        Stage::Mirror { moving, .. } => served::Home::Moving(moving.clone()),
+        Stage::Leaving { leg, .. } | Stage::Linear(leg) => served::Home::One(place(layout, *leg)?),
+    })
+}

@@ -1,0 +1,141 @@
+//! A run that has two legs for a while.
+//!
+//! Owns: [`Moving`]: its legs, its chunks, and what its legs failed at. Invariant: a fault, once seen,
+//! is never taken back; somebody else decides what becomes of the leg.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use tier_core::event::{LegFault, MirrorState};
+use tier_core::units::MoveId;
+
+use crate::chunks::Chunks;
+use crate::map::Place;
+
+/// One of the two legs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Where the data were.
+    Source,
+    /// Where the copy goes.
+    Target,
+}
+
+/// A leg's first fault.
+#[derive(Debug, Default)]
+struct Fault(AtomicU8);
+
+const FAULTS: [LegFault; 4] = [
+    LegFault::Write,
+    LegFault::Copy,
+    LegFault::Read,
+    LegFault::Flush,
+];
+
+impl Fault {
+    fn set(&self, fault: LegFault) {
+        let at = FAULTS.iter().position(|one| *one == fault);
+        let code = at.and_then(|at| u8::try_from(at + 1).ok()).unwrap_or(1);
+        // The first is kept.
+        let _ = self
+            .0
+            .compare_exchange(0, code, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    fn get(&self) -> Option<LegFault> {
+        let code = usize::from(self.0.load(Ordering::SeqCst));
+        FAULTS.get(code.checked_sub(1)?).copied()
+    }
+}
+
+/// A move, from when its second leg is added until it is dropped.
+#[derive(Debug)]
+pub struct Moving {
+    /// Its number.
+    pub id: MoveId,
+    /// Where it begins in the volume, in bytes, and where it ends.
+    pub bytes: Range<u64>,
+    /// Where the data were.
+    pub source: Place,
+    /// Where the copy goes.
+    pub target: Place,
+    /// What is copied.
+    pub chunks: Chunks,
+    source_fault: Fault,
+    target_fault: Fault,
+    is_stopped: AtomicBool,
+}
+
+impl Moving {
+    /// A move that has just begun: nothing is copied.
+    #[must_use]
+    pub fn new(id: MoveId, bytes: Range<u64>, source: Place, target: Place) -> Self {
+        Self {
+            id,
+            chunks: Chunks::new(bytes.end - bytes.start),
+            bytes,
+            source,
+            target,
+            source_fault: Fault::default(),
+            target_fault: Fault::default(),
+            is_stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// One of its legs.
+    #[must_use]
+    pub const fn leg(&self, side: Side) -> Place {
+        match side {
+            Side::Source => self.source,
+            Side::Target => self.target,
+        }
+    }
+
+    const fn fault(&self, side: Side) -> &Fault {
+        match side {
+            Side::Source => &self.source_fault,
+            Side::Target => &self.target_fault,
+        }
+    }
+
+    /// A leg failed at something.
+    pub fn failed(&self, side: Side, at: LegFault) {
+        self.fault(side).set(at);
+    }
+
+    /// Whether a leg has shown no fault.
+    #[must_use]
+    pub fn is_alive(&self, side: Side) -> bool {
+        self.fault(side).get().is_none()
+    }
+
+    /// Whether both have shown none, so that writes can be acknowledged.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.is_alive(Side::Source) && self.is_alive(Side::Target)
+    }
+
+    /// Copies nothing more.
+    pub fn stop(&self) {
+        self.is_stopped.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether nothing more is to be copied.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::SeqCst)
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn state(&self) -> MirrorState {
+        let (source, target) = (self.source_fault.get(), self.target_fault.get());
+        MirrorState {
+            in_sync_chunks: self.chunks.in_sync(),
+            total_chunks: self.chunks.count(),
+            source_alive: source.is_none(),
+            target_alive: target.is_none(),
+            fault: source.or(target),
+        }
+    }
+}
