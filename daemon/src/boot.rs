@@ -148,7 +148,7 @@ fn outcome(done: u32, worst: Option<Failure>) -> ExitCode {
 }
 
 /// With which code a failed start ends.
-fn failure(error: AssembleError) -> Failure {
+pub(crate) fn failure(error: AssembleError) -> Failure {
     use tier_store::refusal::OpenError;
     let code = match &error {
         AssembleError::NotFound(_) => ExitCode::NotFound,

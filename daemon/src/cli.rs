@@ -53,12 +53,26 @@ pub enum Command {
     /// Turns every mirror of a move into the leg that its record names, so that no write waits
     /// for a daemon that is gone. Changes nothing while a daemon is running. Safe to repeat.
     Settle,
+    /// Serve a stopped volume on ublk, until its device is removed.
+    ///
+    /// Not connected to the daemon yet: nothing moves. When this process dies, the volume's I/O waits
+    /// until it is started again.
+    #[command(hide = true)]
+    Serve(Serve),
     /// For udev: print what it should know of this device if it is a member; fail silently if not.
     #[command(hide = true)]
     MemberProperties {
         /// Node of the device.
         device: PathBuf,
     },
+}
+
+/// What to serve.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Serve {
+    /// Name of the volume.
+    #[arg(value_name = "NAME")]
+    pub name: String,
 }
 
 /// What to activate.

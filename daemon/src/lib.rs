@@ -13,6 +13,7 @@ pub mod notify;
 // The daemon, the boot, and what udev asks.
 pub mod run;
 pub mod boot;
+pub mod serve;
 pub mod turn;
 pub mod udev;
 

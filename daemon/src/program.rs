@@ -47,6 +47,7 @@ fn obey(cli: &Cli) -> Result<ExitCode, Failure> {
         Some(Command::Run) => crate::run::run(config, log),
         Some(Command::Activate(what)) => crate::boot::activate(&config, what),
         Some(Command::Settle) => crate::boot::settle(&config),
+        Some(Command::Serve(what)) => crate::serve::serve(&config, what),
         Some(Command::MemberProperties { .. }) | None => Ok(ExitCode::Done),
     }
 }

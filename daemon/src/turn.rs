@@ -27,7 +27,8 @@ pub struct Turn {
     _lock: File,
 }
 
-fn directory(config: &Config) -> &Path {
+/// Where what goes with the boot lies.
+pub(crate) fn directory(config: &Config) -> &Path {
     config.daemon.socket.parent().unwrap_or(Path::new("/run"))
 }
 

@@ -22,5 +22,6 @@ pub mod load;
 pub mod loopdev;
 pub mod outage;
 pub mod rig;
+pub mod server;
 pub mod skip;
 pub mod tierd;

@@ -135,11 +135,11 @@ impl<'inside> Setting<'inside> {
         path
     }
 
-    fn log_file(&self) -> PathBuf {
+    pub(crate) fn log_file(&self) -> PathBuf {
         self.folder.join("tierd.log")
     }
 
-    fn command(&self, what: &str) -> Command {
+    pub(crate) fn command(&self, what: &str) -> Command {
         let log = File::options()
             .create(true)
             .append(true)

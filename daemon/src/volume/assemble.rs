@@ -208,7 +208,7 @@ fn open_and_map(
 /// Marks the generation whose map is about to be served, if it is not marked: from here on, writes
 /// may be acknowledged where only this generation looks for them, and a later start that finds only
 /// an older one must refuse (rule 6).
-fn mark_what_is_served(store: &mut Store) -> Result<(), AssembleError> {
+pub(crate) fn mark_what_is_served(store: &mut Store) -> Result<(), AssembleError> {
     let generation = store.generation();
     if store.acted_on() < generation {
         store.mark_acted_on(generation)?;

@@ -88,6 +88,8 @@ pub(crate) fn claims() -> std::io::Result<Vec<Claim>> {
 
 /// With what the device-mapper uuid of every device of ours begins.
 const OURS: &str = "TIERD-";
+/// With what the names of devices on ublk begin.
+const UBLK: &[u8] = b"ublkb";
 const CLASS_BLOCK: &str = "/sys/class/block";
 
 fn block_devices() -> std::io::Result<Vec<OsString>> {
@@ -117,6 +119,10 @@ fn worth_a_look(device: &OsStr) -> bool {
 }
 
 fn stands_on_ours(device: &OsStr) -> bool {
+    // A volume on ublk whose server is gone does not answer. Others' devices on ublk are no members.
+    if device.as_encoded_bytes().starts_with(UBLK) {
+        return true;
+    }
     if read(device, "dm/uuid").starts_with(OURS) {
         return true;
     }

@@ -1,0 +1,183 @@
+//! A leg that fails: what is parked, what frees it, and what is lost (nothing).
+
+use tier_core::command::DropLeg;
+use tier_core::event::LegFault;
+use tier_tests::disk::{Answer, Answers, Disk, RunningDisk, Spoil};
+use tier_tests::guest::Guest;
+use tier_tests::io::{Pending, assert_filled, fill, flush};
+use tier_tests::test_name;
+use tierd::backend::{Backend as _, BackendError, DropOutcome};
+
+use super::shape::{DATA_START, MEMBER_BYTES, MIB, add, an_add, finish, leg, region_offset, undo};
+use super::*;
+
+const WRITES_FAIL: Answers = Answers {
+    write: Answer::Fail,
+    ..Answers::GOOD
+};
+const FLUSHES_FAIL: Answers = Answers {
+    flush: Answer::Fail,
+    ..Answers::GOOD
+};
+const ID: MoveId = MoveId(1);
+
+type Parked = Pending<Result<(), tier_sys::block::BlockError>>;
+
+/// A volume on two disks that can be made to fail.
+struct Failing<'disks> {
+    disks: &'disks [RunningDisk; 2],
+    rig: Rig,
+}
+
+impl<'disks> Failing<'disks> {
+    /// On disks that are good again.
+    fn start(disks: &'disks [RunningDisk; 2]) -> Self {
+        for disk in disks {
+            disk.answer(Answers::GOOD);
+        }
+        let rig = Rig::start([disks[0].path(), disks[1].path()]);
+        fill(&rig.path(), region_offset(2), 3 << 20, 3).unwrap();
+        Self { disks, rig }
+    }
+
+    fn begin(&mut self) {
+        self.rig.backend.add_legs(&[an_add()]).unwrap();
+    }
+
+    /// A move that is complete.
+    fn complete(&mut self) {
+        self.begin();
+        self.rig.wait_until_complete(ID);
+    }
+
+    /// A write to a region that moves, which is not answered.
+    fn parked(&self) -> Parked {
+        let path = self.rig.path();
+        let write = Pending::start(move || fill(&path, region_offset(3), 4096, 9));
+        write.assert_parked_for(Duration::from_millis(500));
+        write
+    }
+
+    /// Ends the move, by which the write goes on.
+    fn end(mut self, drop: DropLeg, write: &Parked) {
+        let outcome = self.rig.backend.drop_leg(drop).unwrap();
+        assert!(matches!(outcome, DropOutcome::Dropped(_)), "{outcome:?}");
+        write.within(LONG).expect("the write goes on").unwrap();
+        self.rig.backend.set_map(&[ID]).unwrap();
+        let path = self.rig.path();
+        assert_filled(&path, region_offset(2), 1 << 20, 3);
+        assert_filled(&path, region_offset(3), 4096, 9);
+        assert_filled(&path, region_offset(3) + 4096, 4096, 3);
+        self.rig.stop();
+    }
+}
+
+#[test]
+fn legs_that_fail_lose_nothing_and_free_what_they_parked() {
+    Guest::qemu(test_name!())
+        .module("ublk_drv")
+        .deadline(Duration::from_mins(10))
+        .phase(|guest| {
+            let disks = ["m0", "m1"].map(|name| Disk::new(guest.file(name), MEMBER_BYTES).start());
+            a_target_that_refuses_a_write(&disks);
+            a_source_that_died_after_the_copy(&disks);
+            a_target_that_refuses_the_copy(&disks);
+            a_target_that_refuses_a_flush(&disks);
+            a_target_that_hangs(&disks);
+            a_source_with_a_bad_block(&disks);
+        })
+        .run();
+}
+
+fn a_target_that_refuses_a_write(disks: &[RunningDisk; 2]) {
+    let mut volume = Failing::start(disks);
+    volume.complete();
+    volume.disks[1].answer(WRITES_FAIL);
+    let write = volume.parked();
+    let state = volume.rig.state(ID);
+    assert!(state.source_alive && !state.target_alive, "{state:?}");
+    assert_eq!(state.fault, Some(LegFault::Write));
+    let refused = volume.rig.backend.drop_leg(finish(&an_add())).unwrap();
+    assert!(matches!(refused, DropOutcome::Refused(_)), "{refused:?}");
+    let other = add(2, 0, 1, leg(0, 0), leg(1, 12));
+    let error = volume.rig.backend.add_legs(&[other]).unwrap_err();
+    let is_unhealthy = matches!(error, BackendError::UnhealthyMove { id: ID, .. });
+    assert!(is_unhealthy, "{error}");
+    volume.end(undo(&an_add()), &write);
+}
+
+fn a_source_that_died_after_the_copy(disks: &[RunningDisk; 2]) {
+    let mut volume = Failing::start(disks);
+    volume.complete();
+    volume.disks[0].answer(Answers::GONE);
+    let write = volume.parked();
+    let state = volume.rig.state(ID);
+    assert!(!state.source_alive && state.target_alive, "{state:?}");
+    assert_filled(&volume.rig.path(), region_offset(4), 4096, 3);
+    let drop = DropLeg {
+        require_complete: false,
+        ..finish(&an_add())
+    };
+    volume.end(drop, &write);
+}
+
+fn a_target_that_refuses_the_copy(disks: &[RunningDisk; 2]) {
+    let mut volume = Failing::start(disks);
+    volume.disks[1].answer(WRITES_FAIL);
+    volume.begin();
+    wait_until("the copy has failed", LONG, || {
+        !volume.rig.state(ID).target_alive
+    });
+    assert_eq!(volume.rig.state(ID).fault, Some(LegFault::Copy));
+    assert!(!volume.rig.state(ID).is_complete());
+    let write = volume.parked();
+    volume.end(undo(&an_add()), &write);
+}
+
+fn a_source_with_a_bad_block(disks: &[RunningDisk; 2]) {
+    let mut volume = Failing::start(disks);
+    let bad = DATA_START.0 + 4 * MIB + 65536;
+    volume.disks[0].spoil(bad, 4096, Spoil::ForEver);
+    volume.begin();
+    wait_until("the copy has failed", LONG, || {
+        !volume.rig.state(ID).source_alive
+    });
+    let write = volume.parked();
+    // What is good can be read, and what is bad is said to be.
+    assert_filled(&volume.rig.path(), region_offset(4) + 131_072, 4096, 3);
+    let bad = tier_tests::io::read(&volume.rig.path(), region_offset(4) + 65536, 4096);
+    assert_eq!(bad.unwrap_err().errno(), Some(5));
+    volume.end(undo(&an_add()), &write);
+}
+
+fn a_target_that_refuses_a_flush(disks: &[RunningDisk; 2]) {
+    let mut volume = Failing::start(disks);
+    volume.complete();
+    volume.disks[1].answer(FLUSHES_FAIL);
+    let path = volume.rig.path();
+    fill(&path, region_offset(2), 4096, 3).unwrap();
+    assert!(flush(&path).is_err(), "it is told");
+    let state = volume.rig.state(ID);
+    assert!(state.source_alive && !state.target_alive, "{state:?}");
+    assert_eq!(state.fault, Some(LegFault::Flush));
+    let write = volume.parked();
+    volume.end(undo(&an_add()), &write);
+}
+
+/// Requests that are under way on a leg are waited for before it is given up, but not for ever.
+fn a_target_that_hangs(disks: &[RunningDisk; 2]) {
+    let mut volume = Failing::start(disks);
+    volume.complete();
+    volume.disks[1].answer(Answers::HUNG);
+    let write = volume.parked();
+    let error = volume.rig.backend.drop_leg(undo(&an_add())).unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    let error = volume.rig.backend.set_map(&[ID]).unwrap_err();
+    assert!(matches!(error, BackendError::StillMirrors(ID)), "{error}");
+    // New requests go by without it.
+    fill(&volume.rig.path(), region_offset(2), 4096, 3).unwrap();
+    write.assert_parked_for(Duration::from_millis(100));
+    volume.disks[1].answer(Answers::GOOD);
+    write.within(LONG).expect("the write goes on").unwrap();
+    volume.end(undo(&an_add()), &Pending::start(|| Ok(())));
+}

@@ -1,0 +1,97 @@
+//! The ublk backend on a real kernel: what it maps, moves and refuses, and what becomes of data that
+//! are written while they move.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by it"
+)]
+
+mod conformance;
+mod faults;
+mod kills;
+mod moves;
+mod requests;
+#[path = "../backend_dm/shape.rs"]
+mod shape;
+#[path = "../backend_dm/transcript.rs"]
+mod transcript;
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tier_core::event::MirrorState;
+use tier_core::units::MoveId;
+use tier_tests::io::wait_until;
+use tier_ublk::device::{self, Begin, Device, DeviceError, Shape};
+use tierd::backend::ublk::{UblkBackend, claim};
+use tierd::backend::{Backend as _, LegState};
+
+use shape::{extents, layout_on};
+
+/// Longer than anything here takes that is not parked.
+const LONG: Duration = Duration::from_mins(1);
+
+/// A volume on two devices, served by this process.
+struct Rig {
+    backend: UblkBackend,
+    id: u32,
+    path: PathBuf,
+    server: JoinHandle<Result<(), DeviceError>>,
+}
+
+impl Rig {
+    /// The volume of these suites on two devices.
+    fn start(nodes: [&Path; 2]) -> Self {
+        let layout = layout_on(nodes);
+        let members = claim(&layout, Duration::ZERO).unwrap();
+        let backend = UblkBackend::new(layout, members, &extents()).unwrap();
+        let volume = backend.volume().clone();
+        let shape = Shape {
+            block_bytes: 512,
+            physical_block_bytes: 4096,
+            takes_discard: true,
+        };
+        let (ready, is_ready) = channel();
+        let server = std::thread::spawn(move || {
+            let device = Device::make(Begin::New)?;
+            let id = device.id();
+            device.serve(&volume, shape, move |path| ready.send((id, path)).unwrap())
+        });
+        let Ok((id, path)) = is_ready.recv_timeout(LONG) else {
+            panic!("no device: {:?}", server.join().unwrap());
+        };
+        Self {
+            backend,
+            id,
+            path,
+            server,
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.path.clone()
+    }
+
+    fn state(&mut self, id: MoveId) -> MirrorState {
+        match self.backend.leg_state(id).unwrap() {
+            LegState::Mirror(state) => state,
+            LegState::Linear => panic!("move {id} is linear"),
+        }
+    }
+
+    fn wait_until_complete(&mut self, id: MoveId) {
+        wait_until("the copy is complete", LONG, || {
+            self.state(id).is_complete()
+        });
+    }
+
+    /// Removes the device; its server ends by that.
+    fn stop(self) {
+        device::remove(self.id).unwrap();
+        self.server.join().unwrap().unwrap();
+        assert!(!self.path.exists());
+    }
+}
