@@ -10,6 +10,7 @@ use tier_store::open::OpenOptions;
 use crate::cli::Activate;
 use crate::config::Config;
 use crate::exit::{ExitCode, Failure};
+use crate::serve::check_not_on_ublk;
 use crate::turn::{self, Turn};
 use crate::volume::assemble::{AssembleError, assemble};
 use crate::volume::claimed::{Claimed, scan_claimed};
@@ -38,14 +39,15 @@ pub fn activate(config: &Config, what: &Activate) -> Result<ExitCode, Failure> {
         {
             continue;
         }
-        match assemble(members, &OpenOptions::default()) {
+        let options = OpenOptions::default();
+        match check_not_on_ublk(config, name).and_then(|()| assemble(members, &options)) {
             Ok(assembled) => {
                 up += 1;
                 let device = assembled.activated.link.display().to_string();
                 tracing::info!(volume = name, device, how = ?assembled.activated.how, "volume is up");
             }
-            // A daemon that serves it has brought it up.
-            Err(AssembleError::Held { .. }) => up += 1,
+            // A process that serves it has brought it up.
+            Err(AssembleError::Held { .. } | AssembleError::OnUblk { .. }) => up += 1,
             Err(error) => worst = Some(tell(name, failure(error))),
         }
     }
@@ -152,7 +154,7 @@ pub(crate) fn failure(error: AssembleError) -> Failure {
     use tier_store::refusal::OpenError;
     let code = match &error {
         AssembleError::NotFound(_) => ExitCode::NotFound,
-        AssembleError::Held { .. } => ExitCode::InUse,
+        AssembleError::Held { .. } | AssembleError::OnUblk { .. } => ExitCode::InUse,
         AssembleError::Backend(crate::backend::BackendError::Unavailable { .. }) => {
             ExitCode::KernelFeature
         }

@@ -71,6 +71,22 @@ pub fn serve(config: &Config, what: &Serve) -> Result<ExitCode, Failure> {
     Ok(ExitCode::Done)
 }
 
+/// Sees that no process serves a volume on ublk, nor has left requests there that still wait: they
+/// would be made in the midst of what others write meanwhile.
+pub(crate) fn check_not_on_ublk(config: &Config, volume: &str) -> Result<(), AssembleError> {
+    match Note::of(config, volume).begin() {
+        Ok(Begin::Again(id)) => Err(AssembleError::OnUblk {
+            volume: volume.to_owned(),
+            id,
+        }),
+        Ok(Begin::New) => Ok(()),
+        Err(error) => {
+            tracing::warn!(volume, %error, "it cannot be told whether the volume is on ublk");
+            Ok(())
+        }
+    }
+}
+
 /// Opens the members, reads where everything is, and marks it as acted on.
 fn open(members: &[Found], begin: Begin) -> Result<UblkBackend, AssembleError> {
     let layout = layout(members)?;

@@ -17,6 +17,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
+use crate::serve::check_not_on_ublk;
 use crate::volume::assemble::{AssembleError, Assembled, assemble};
 use crate::volume::discover::{Found, scan};
 use crate::volume::handle::{Asker, VolumeHandle};
@@ -122,6 +123,9 @@ impl Manager {
         let config = self.config.clone();
         let assembled = tokio::task::spawn_blocking(move || {
             let _turn = crate::turn::take_within(&config, crate::turn::PATIENCE);
+            if let Some(found) = members.first() {
+                check_not_on_ublk(&config, found.label.name.as_str())?;
+            }
             let assembled = assemble(&members, &options)?;
             crate::turn::unmark_stopped(&config, assembled.store.facts().name.as_str());
             Ok(assembled)

@@ -74,6 +74,17 @@ pub(crate) enum AssembleError {
         /// What the kernel said.
         source: BlockError,
     },
+    /// A process serves the volume on ublk, or died doing so.
+    #[error(
+        "volume {volume} is served on ublk as /dev/ublkb{id}, or its requests wait there; to let them \
+         end run `tierd serve {volume}`, and remove that device before the volume is started otherwise"
+    )]
+    OnUblk {
+        /// Which volume.
+        volume: String,
+        /// The number of the device.
+        id: u32,
+    },
     /// An area device could not be opened.
     #[error(transparent)]
     Device(#[from] BlockError),
