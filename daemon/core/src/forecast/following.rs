@@ -39,9 +39,6 @@ const BEGUN_MAX: usize = 512;
 const RECENT_MAX: usize = 1_024;
 /// Runs that are due, at most.
 const DUE_MAX: usize = 1 << 12;
-/// Of what such runs got before, so much is counted on: what does not come after all costs both copies,
-/// and what comes a little late costs them too.
-const COUNTED_ON: f64 = 0.5;
 /// Of so many draws, one that can be linked is taken.
 const DRAWS: u32 = 4;
 
@@ -245,7 +242,7 @@ impl Following {
         #[allow(clippy::cast_precision_loss, reason = "some minutes")]
         let until = |nanos: u64| {
             let part = ((nanos as f64 / 1e9 - begins) / seconds).clamp(0.0, 1.0);
-            touches * COUNTED_ON * share * part
+            touches * share * part
         };
         Expected(self.horizons_nanos.map(until))
     }

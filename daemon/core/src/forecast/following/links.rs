@@ -17,10 +17,17 @@ const ACTIVE_TOUCHES: f64 = 3.0;
 const SILENT_WINDOWS: u64 = 2;
 /// Times that something must have followed before it is said that it will.
 const SUPPORT_MIN: f32 = 2.0;
-/// Share of the times that it must have.
-const CONFIDENCE_MIN: f32 = 0.5;
+/// Share of the times that it must have: more than two of three. What does not come costs both copies,
+/// and what does saves only what would be missed until it came by itself.
+const CONFIDENCE_MIN: f32 = 0.7;
 /// Times after which a candidate that is mostly wrong makes room.
 const JUDGED_AFTER: f32 = 3.0;
+/// Share of the times that it must be right not to be.
+const RIGHT_MIN: f32 = 0.5;
+/// Of what a run got before, so much is counted on before it has begun: what does not come after all
+/// costs both copies, and what comes a little late costs them too. What has begun is known to have
+/// come, and is counted on in full.
+const COUNTED_ON: f64 = 0.5;
 /// Times after which what was learned weighs half.
 const HALVED_AT: f32 = 16.0;
 /// Weight of the newest in a mean, at least.
@@ -132,7 +139,7 @@ impl Run {
         self.heat
     }
 
-    /// What is to come of it, if that is known: the touches, and the seconds until they begin and
+    /// What may be counted on of it, if that is known: the touches, and the seconds until they begin and
     /// for which they go on.
     pub(super) fn to_come(&self, now: Now, times: &Times) -> Option<(f64, f64, f64)> {
         let touches = f64::from(self.usual_touches);
@@ -144,7 +151,7 @@ impl Run {
         }
         let due = self.due().filter(|due| due.is_open(now))?;
         Some((
-            touches * due.confidence,
+            touches * COUNTED_ON * due.confidence,
             due.begins_in_seconds(now),
             seconds,
         ))
@@ -241,7 +248,7 @@ impl Run {
                 link.spread += weight * ((lag - link.lag).abs() - link.spread);
                 link.lag += weight * (lag - link.lag);
             }
-            if link.seen >= JUDGED_AFTER && link.hits < link.seen * CONFIDENCE_MIN {
+            if link.seen >= JUDGED_AFTER && link.hits < link.seen * RIGHT_MIN {
                 *place = None;
             }
         }

@@ -73,6 +73,35 @@ fn what_followed_something_is_named_when_that_is_used_again() {
 }
 
 #[test]
+fn of_what_has_begun_all_that_is_left_is_counted_on() {
+    let mut desk = Desk::new(4_096);
+    follow(&mut desk, 5);
+    desk.touch(9_000.0, &[], 0);
+    // Half of what it usually gets.
+    for _ in 0..5 {
+        desk.touch(18.0, &[FIRST, FIRST + 1], 4);
+    }
+    let expected = desk.expects(FIRST);
+    assert!((18.0..=24.0).contains(&expected.at(1)), "{expected:?}");
+}
+
+#[test]
+fn what_follows_only_every_other_time_is_soon_named_no_longer() {
+    let mut desk = Desk::new(4_096);
+    let mut named = Vec::new();
+    for time in 0..20 {
+        desk.touch(9_000.0, &[], 0);
+        if desk.use_run(FIRST).contains(&SECOND) {
+            named.push(time);
+        }
+        desk.touch(if time % 2 == 1 { 9_000.0 } else { 180.0 }, &[], 0);
+        desk.use_run(SECOND);
+    }
+    // Two and three of the first four times, what it was linked by among them, look like a rule.
+    assert!(named.iter().all(|time| *time < 6), "{named:?}");
+}
+
+#[test]
 fn what_was_to_follow_and_does_not_is_expected_no_longer() {
     let mut desk = Desk::new(4_096);
     follow(&mut desk, 5);
