@@ -285,6 +285,7 @@ impl World {
             } => host.cut(self, block, legs, replicas, loss),
             Step::Keep(which) => host.keep(self, which)?,
             Step::Replace(disk) => host.replace(self, disk),
+            Step::Remove(disk, cut) => host.remove(self, disk, cut),
         };
         if goes_on {
             self.host = Some(host);
@@ -301,6 +302,8 @@ impl World {
         for disk in 0..self.disks.len() {
             self.step(Step::Copy(disk, BLOCKS))?;
         }
+        self.step(Step::Stop)?;
+        self.step(Step::Start(255))?;
         let host = self.host.as_ref().ok_or("no start with every disk there")?;
         let legs = host.record.versions.legs();
         for held in legs {
@@ -315,12 +318,10 @@ impl World {
                 return Err(format!("a version grew: {:?}", held.version));
             }
         }
-        let count = legs.len();
-        self.step(Step::Stop)?;
-        self.step(Step::Start(255))?;
-        match &self.host {
-            Some(host) if host.serving.len() == count => Ok(()),
-            _ => Err("legs that were made equal do not all serve after a clean stop".to_owned()),
+        if host.serving.len() == legs.len() {
+            Ok(())
+        } else {
+            Err("legs that were made equal do not all serve after a clean stop".to_owned())
         }
     }
 }
@@ -376,6 +377,7 @@ fn the_model_reaches_what_can_happen_to_legs() {
         "a leg that is too old to serve",
         "a leg that may be newer",
         "a leg that was away and is as it was",
+        "a removal that was forgotten",
         "a second conflict",
         "a shorter version",
         "a start after an unclean stop",

@@ -107,7 +107,8 @@ impl Host {
         Ok(())
     }
 
-    fn settle(&mut self, world: &mut World) -> bool {
+    /// Shorter versions, if every leg serves.
+    pub(super) fn settle(&mut self, world: &mut World) -> bool {
         if self.record.versions.legs().len() != self.serving.len() {
             return true;
         }

@@ -252,7 +252,7 @@ impl Host {
     }
 
     pub(super) fn stop(&mut self, world: &mut World) -> bool {
-        if !self.serving.is_empty() && self.flush(world) {
+        if !self.serving.is_empty() && self.flush(world) && self.settle(world) {
             self.record.open = false;
             self.record.differences = self.differences.clone();
             self.commit(world, u8::MAX);
@@ -345,21 +345,56 @@ impl Host {
     }
 
     pub(super) fn replace(&mut self, world: &mut World, disk: usize) -> bool {
-        let gone = leg(disk);
-        if self.serving.is_empty()
-            || self.serving.contains(&gone)
-            || self.copying.contains_key(&disk)
-            || world.disks.len() == DISKS_MAX
-        {
+        if world.disks.len() == DISKS_MAX || !self.may_give_up(disk) {
             return true;
         }
-        let Some(held) = self.record.versions.held(gone) else {
+        if !self.give_up(world, disk) {
+            return false;
+        }
+        let new = world.disks.len();
+        let next = self.record.versions.add(leg(new));
+        self.record.versions = next.expect("it is a new disk");
+        world.disks.push(Disk::new(false, self.record.epoch().1));
+        self.plugged.insert(new);
+        self.begin_epoch(world)
+    }
+
+    /// Without another in its place. If `cut` says so, power goes while that is committed.
+    pub(super) fn remove(&mut self, world: &mut World, disk: usize, cut: Option<u8>) -> bool {
+        if !self.may_give_up(disk) {
             return true;
+        }
+        let before = world.last;
+        if !self.give_up(world, disk) {
+            return false;
+        }
+        let Some(replicas) = cut else {
+            return self.commit(world, u8::MAX);
         };
-        if held.whole && held.version == self.newest() {
+        world.saw("a removal that was forgotten");
+        world.not_acted_on.extend(before + 1..=world.last);
+        self.commit(world, replicas);
+        for &disk in &self.plugged {
+            world.disks[disk].lose_power(0);
+        }
+        false
+    }
+
+    fn may_give_up(&self, disk: usize) -> bool {
+        !self.serving.is_empty()
+            && !self.serving.contains(&leg(disk))
+            && !self.copying.contains_key(&disk)
+            && self.record.versions.held(leg(disk)).is_some()
+    }
+
+    /// The others go on without a leg that is one no more. To be committed.
+    fn give_up(&mut self, world: &mut World, disk: usize) -> bool {
+        let gone = leg(disk);
+        let before = self.newest();
+        let held = self.record.versions.held(gone);
+        if held.is_some_and(|held| held.whole && held.version == before) {
             world.saw("a leg is given up that may be as new");
         }
-        let before = self.newest();
         let epoch = self.epoch_number(world);
         let next = if world.errs(Mistake::RemovedWithoutTurn) {
             let left = self.record.versions.legs().iter();
@@ -367,19 +402,15 @@ impl Host {
         } else {
             self.record.versions.remove(gone, &self.serving, epoch)
         };
-        let next = match next {
-            Ok(next) => next,
+        match next {
+            Ok(next) => self.went_on(world, &before, &next),
             Err(why) => {
                 world.broken = Some(format!("no removal: {why}"));
                 return false;
             }
-        };
-        self.went_on(world, &before, &next);
-        let new = world.disks.len();
-        self.record.versions = next.add(leg(new)).expect("it is a new disk");
+        }
         self.record.turns.remove(&gone.member);
-        world.disks.push(Disk::new(false, self.record.epoch().1));
-        self.plugged.insert(new);
-        self.begin_epoch(world)
+        self.turn_due = !self.record.versions.may_write(&self.serving, epoch);
+        true
     }
 }

@@ -35,6 +35,8 @@ pub(crate) enum Step {
     Keep(usize),
     /// A person gives up a leg that failed or is missing for one on a new disk.
     Replace(usize),
+    /// A person gives one up for none. Power may go then, while so many replicas have it.
+    Remove(usize, Option<u8>),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -56,6 +58,7 @@ fn step() -> impl Strategy<Value = Step> {
         ),
         2 => disk().prop_map(Step::Keep),
         1 => disk().prop_map(Step::Replace),
+        1 => (disk(), any::<Option<u8>>()).prop_map(|(disk, cut)| Step::Remove(disk, cut)),
     ]
 }
 
@@ -105,12 +108,27 @@ fn given_up() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
+/// One leg is left, but not for the side that has not heard of it.
+fn left_alone() -> impl Strategy<Value = Vec<Step>> {
+    (0..2_usize, 0..BLOCKS, any::<bool>()).prop_map(|(kept, block, is_cut)| {
+        let (bit, gone) = (1 << kept, 1 - kept);
+        let mut steps = vec![Step::Stop, Step::Start(0b1011), Step::Remove(2, None)];
+        steps.extend([Step::Stop, Step::Start(bit | 0b1000), Step::Write(block)]);
+        steps.push(Step::Remove(gone, is_cut.then_some(bit)));
+        steps.extend([Step::Stop, Step::Start(1 << gone | 0b1000), Step::Keep(0)]);
+        steps.extend([Step::Stop, Step::Start(bit), Step::Write(block)]);
+        steps.extend([Step::Stop, Step::Start(255)]);
+        steps
+    })
+}
+
 pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let some = prop_oneof![
         36 => step().prop_map(|step| vec![step]),
         3 => split(),
         2 => away(),
         1 => given_up(),
+        1 => left_alone(),
     ];
     prop::collection::vec(some, 1..50).prop_map(|steps| steps.concat())
 }
