@@ -107,6 +107,8 @@ pub(crate) struct Record {
     versions: Versions,
     /// True: the turns of each leg. The code that is tried does not see them.
     turns: BTreeMap<MemberIndex, BTreeSet<u32>>,
+    /// Disks whose leg was given up.
+    gone: BTreeSet<usize>,
     /// Whether writes may be under way.
     open: bool,
     differences: Differences,
@@ -225,6 +227,7 @@ impl World {
                 .iter()
                 .map(|leg| (leg.member, BTreeSet::new()))
                 .collect(),
+            gone: BTreeSet::new(),
             open: false,
             differences: Differences::unknown(BLOCKS as u64),
         };

@@ -94,7 +94,8 @@ pub enum Verdict {
 /// Where records of several sides of a split are there, the caller puts `versions` together. Of a
 /// leg that is `present` they say what the newest record of its own side has, which is the side
 /// whose epoch is in its member's label, or else one that knows this epoch; of one that is missing,
-/// the newest that any side has. A leg that its own side gave up is none. `known` are all versions that any side's newest record names, of
+/// the newest that any side has. A leg that a side gave up is none, unless its own side has it: so
+/// a record has to remember what was given up while another side may turn up. `known` are all versions that any side's newest record names, of
 /// whatever leg; records that a later one of the same line has overtaken say nothing.
 /// `differences` is what the clean stops of all sides kept.
 #[must_use]

@@ -410,6 +410,7 @@ impl Host {
             }
         }
         self.record.turns.remove(&gone.member);
+        self.record.gone.insert(disk);
         self.turn_due = !self.record.versions.may_write(&self.serving, epoch);
         true
     }

@@ -154,6 +154,7 @@ impl World {
         let mut merged = first.clone();
         for side in rest {
             merged.open |= side.open;
+            merged.gone.extend(&side.gone);
             merged.differences.add_all_of(&side.differences);
         }
         if rest.is_empty() {
@@ -183,6 +184,10 @@ impl World {
             merged.line.extend(&side.line);
             merged.revision = merged.revision.max(side.revision);
         }
+        // One that comes back with its own side is a leg again.
+        for held in &legs {
+            merged.gone.remove(&disk_of(held.leg));
+        }
         merged.versions = Versions::of(legs);
         merged
     }
@@ -195,9 +200,19 @@ impl World {
     ) -> Option<&'a Record> {
         let label = self.disks[disk_of(of)].label;
         let is_there = plugged.contains(&disk_of(of));
-        let own = sides
-            .iter()
-            .find(|side| is_there && side.epoch().1 == label);
+        let is_own = |side: &&Record| {
+            let is_newest = side.epoch().1 == label;
+            if is_there {
+                is_newest
+            } else {
+                side.with.contains(&disk_of(of))
+            }
+        };
+        let own = sides.iter().find(is_own);
+        let is_gone = sides.iter().any(|side| side.gone.contains(&disk_of(of)));
+        if own.is_some() || is_gone {
+            return own;
+        }
         let others = sides.iter().filter(|side| !is_there || side.knows(label));
         // The newest that any has.
         let newest = others
@@ -209,7 +224,7 @@ impl World {
                     one
                 }
             });
-        own.or(newest.map(|(side, _)| side))
+        newest.map(|(side, _)| side)
     }
 
     /// Versions are as new as one another exactly if the legs took part in the same turns; and who
