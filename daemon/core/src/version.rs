@@ -64,6 +64,13 @@
 //! ([`Versions::settled`]): no leg can change them any more, so that they tell none from another.
 //! A record of another side may name them still, and is a conflict then that need not be one.
 //!
+//! # What is not right yet
+//!
+//! [`Versions::may_write`] takes legs for all that there are when a leg was given up that lives on
+//! with another side, together with a replica of this one's record. If that leg is kept there, what
+//! is written here later, without a turn, is dominated (one of some 36000 runs of the model). A
+//! record that remembers what was given up has to take a turn in each epoch.
+//!
 //! # What is taken for granted
 //!
 //! Of the store: a commit that was acknowledged is found by every start that finds any replica of
