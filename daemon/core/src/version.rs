@@ -29,10 +29,12 @@
 //!     lost power, and the flush promises it.
 //!  2. **A leg returns** before any turn: it is as it was only if nothing was unflushed when it
 //!     left. Otherwise the others go on without it first, and it is copied.
-//!  3. **In each epoch in which some leg is not written**, stale or not, before the first write or
-//!     flush. A leg that is as new, as far as is known, may have gone on elsewhere; and with one
-//!     that is stale may be a record of how those that serve were when that epoch began. A person
-//!     there may keep the stale leg over what that record knows, not over what is written now.
+//!  3. **In each epoch in which some leg is not written**, stale or not, or in which all are that
+//!     ever parted, before the first write or flush. A leg that is as new, as far as is known, may
+//!     have gone on elsewhere; and with one that is stale may be a record of how those that serve
+//!     were when that epoch began. A person there may keep the stale leg over what that record
+//!     knows, not over what is written now; or one that was given up here, so that it does not help
+//!     that all which there are go on.
 //!  4. **A start after an unclean stop** with more than one newest leg: before the first *read*.
 //!     The legs may differ in what was not flushed. One of them, the home if it can be, becomes
 //!     the truth; if another were believed after it has been read, a block could go back in time
@@ -63,13 +65,6 @@
 //! entries of members without a leg go when all legs are present and equal
 //! ([`Versions::settled`]): no leg can change them any more, so that they tell none from another.
 //! A record of another side may name them still, and is a conflict then that need not be one.
-//!
-//! # What is not right yet
-//!
-//! [`Versions::may_write`] takes legs for all that there are when a leg was given up that lives on
-//! with another side, together with a replica of this one's record. If that leg is kept there, what
-//! is written here later, without a turn, is dominated (one of some 36000 runs of the model). A
-//! record that remembers what was given up has to take a turn in each epoch.
 //!
 //! # What is taken for granted
 //!

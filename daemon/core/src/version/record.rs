@@ -102,8 +102,9 @@ impl Versions {
     }
 
     /// Whether the legs `with` may acknowledge a write, in the epoch of that number: they are all
-    /// that there are; or every other is known to be stale or torn, and they took a turn in this
-    /// epoch, of which no record of another side can know.
+    /// that there ever were; or every other is known to be stale or torn, and they took a turn in
+    /// this epoch, of which no record of another side can know. All that there are is not enough: one
+    /// that was given up may live on with another side, which knows how these were.
     #[must_use]
     pub fn may_write(&self, with: &[Leg], epoch: u64) -> bool {
         let Some(newest) = self.newest() else {
@@ -111,7 +112,8 @@ impl Versions {
         };
         let is_newest = |held: &Held| held.whole && held.version == *newest;
         let others = || self.legs.iter().filter(|held| !with.contains(&held.leg));
-        others().next().is_none() || newest.is_of(epoch) && !others().any(is_newest)
+        let never_parted = newest.is_empty() && others().next().is_none();
+        never_parted || newest.is_of(epoch) && !others().any(is_newest)
     }
 
     /// The legs `with` go on without the others: a turn, in the epoch of that number. Unchanged if

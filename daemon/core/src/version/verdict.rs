@@ -25,7 +25,7 @@ pub enum Stop {
 /// turn if they did in this epoch already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advance {
-    /// Not now: every leg serves.
+    /// Not now: every leg serves, and none was ever without another.
     Not,
     /// Before a write or a flush is acknowledged.
     BeforeWrites,
@@ -152,8 +152,8 @@ pub fn judge(
     let newest_legs = newest.present.len() + newest.missing.len();
     let advance = match stop {
         Stop::Unclean(_) if newest_legs > 1 => Advance::BeforeReads,
-        _ if current.len() < legs.len() => Advance::BeforeWrites,
-        _ => Advance::Not,
+        _ if current.len() == legs.len() && newest.version.is_empty() => Advance::Not,
+        _ => Advance::BeforeWrites,
     };
     Verdict::Serve(Serving {
         stale: stale.collect(),
