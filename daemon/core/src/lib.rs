@@ -28,6 +28,7 @@ pub mod wear;
 // How it is done, and who lives where.
 pub mod alloc;
 mod migrate;
+pub mod version;
 pub mod map;
 mod check;
 
