@@ -16,7 +16,7 @@ use std::marker::PhantomData;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use libublk::ctrl::{UblkCtrl, UblkCtrlBuilder};
 use libublk::helpers::IoBuf;
@@ -162,15 +162,26 @@ impl Device {
             Ok(())
         };
         let served = volume.clone();
+        let failed = Arc::new(Mutex::new(None));
+        let failure = failed.clone();
         let queue = move |id: u16, device: &UblkDev| {
-            // The device is going: its requests wait for whoever takes it over.
-            let _ = serve_queue(id, device, &served);
+            // Once it serves, it fails only because the device is going: then its requests wait for
+            // whoever takes it over. Before that, all others would wait for this queue for ever.
+            if let Err(error) = serve_queue(id, device, &served) {
+                if let Ok(mut first) = failure.lock() {
+                    first.get_or_insert(error);
+                }
+                device.notify_buffer_registration_complete(true);
+            }
         };
         let tell = move |control: &UblkCtrl| ready(control.get_bdev_path().into());
-        self.control
-            .run_target(init, queue, tell)
-            .map_err(refused("serve", id))?;
-        Ok(())
+        let done = self.control.run_target(init, queue, tell);
+        let error = match (done, failed.lock().ok().and_then(|mut first| first.take())) {
+            (Ok(_), _) => return Ok(()),
+            (Err(_), Some(first)) => first,
+            (Err(error), None) => error,
+        };
+        Err(refused("serve", id)(error))
     }
 }
 

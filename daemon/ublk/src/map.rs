@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use crate::device::MEMBERS_MAX;
 use crate::moving::Moving;
 
 /// A place on a member.
@@ -48,6 +49,29 @@ pub struct Run {
 #[derive(Debug)]
 pub struct Snapshot {
     runs: Vec<Run>,
+    on: Members,
+}
+
+/// Some of a volume's members, of which there are [`MEMBERS_MAX`] at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Members(u32);
+
+impl Members {
+    fn with(self, member: usize) -> Self {
+        Self(self.0 | Self::bit(member))
+    }
+
+    /// Whether this one is among them.
+    #[must_use]
+    pub fn has(self, member: usize) -> bool {
+        self.0 & Self::bit(member) != 0
+    }
+
+    fn bit(member: usize) -> u32 {
+        const { assert!(MEMBERS_MAX <= 32) };
+        let shift = u32::try_from(member).unwrap_or(u32::MAX);
+        1_u32.checked_shl(shift).unwrap_or(0)
+    }
 }
 
 /// Why runs make no map.
@@ -72,7 +96,20 @@ impl Snapshot {
             }
             at = end;
         }
-        Ok(Self { runs })
+        let members = runs.iter().flat_map(|run| match &run.home {
+            Home::One(place) => [place.member; 2],
+            Home::Moving(moving) => [moving.source.member, moving.target.member],
+        });
+        Ok(Self {
+            on: members.fold(Members::default(), Members::with),
+            runs,
+        })
+    }
+
+    /// The members that anything is on.
+    #[must_use]
+    pub const fn members(&self) -> Members {
+        self.on
     }
 
     /// The length of the volume, in bytes.
@@ -99,6 +136,8 @@ impl Snapshot {
 
 #[cfg(test)]
 mod tests {
+    use tier_core::units::MoveId;
+
     use super::*;
 
     fn run(start: u64, end: u64, offset: u64) -> Run {
@@ -119,6 +158,30 @@ mod tests {
             assert_eq!(snapshot.run_at(offset).unwrap().start, start, "{offset}");
         }
         assert!(snapshot.run_at(40).is_none());
+    }
+
+    #[test]
+    fn it_is_known_on_which_members_anything_is() {
+        let moved = Moving::new(
+            MoveId(1),
+            10..20,
+            Place {
+                member: 2,
+                offset: 0,
+            },
+            Place {
+                member: 4,
+                offset: 0,
+            },
+        );
+        let moving = Run {
+            start: 10,
+            end: 20,
+            home: Home::Moving(Arc::new(moved)),
+        };
+        let snapshot = Snapshot::new(vec![run(0, 10, 0), moving]).unwrap();
+        let on = |member: &usize| snapshot.members().has(*member);
+        assert_eq!((0..40).filter(on).collect::<Vec<_>>(), [0, 2, 4]);
     }
 
     #[test]

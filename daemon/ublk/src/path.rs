@@ -16,7 +16,7 @@ use smol::future::zip;
 use tier_core::event::LegFault;
 
 use crate::chunks::Claim;
-use crate::map::{Home, Place, Snapshot};
+use crate::map::{Home, Place};
 use crate::moving::{Moving, Side};
 use crate::volume::Volume;
 
@@ -90,7 +90,7 @@ pub(crate) async fn serve(volume: &Volume, request: &Request, data: Data) -> i32
 
 /// Serves a request's bytes from `at` on, as far as they are in one run, and tells how far that is.
 async fn step(volume: &Volume, request: &Request, at: u64, data: Data) -> Result<u64, Stop> {
-    let snapshot: std::sync::Arc<Snapshot> = volume.snapshot();
+    let snapshot = volume.snapshot();
     let run = snapshot.run_at(at).ok_or(Stop::Failed(libc::EIO))?;
     let until = request.bytes.end.min(run.end);
     let piece = Piece {
@@ -222,11 +222,14 @@ impl Piece<'_> {
     }
 }
 
-/// Makes durable what was answered before on all members. Legs of moves on one that fails are no
-/// longer believed to have everything.
+/// Makes durable what was answered before, on all members that anything is on now: where something was
+/// before it moved, it need not be durable any more, and what failed there is not to fail all that
+/// follows. Legs of moves on a member that fails are no longer believed to have everything.
 async fn flush(volume: &Volume) -> Result<(), Errno> {
     let mut all = Ok(());
-    for (at, member) in volume.members().iter().enumerate() {
+    let on = volume.snapshot().members();
+    let members = volume.members().iter().enumerate();
+    for (at, member) in members.filter(|(at, _)| on.has(*at)) {
         let Some(changes) = member.to_flush() else {
             continue;
         };

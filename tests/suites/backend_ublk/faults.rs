@@ -8,7 +8,9 @@ use tier_tests::io::{Pending, assert_filled, fill, flush};
 use tier_tests::test_name;
 use tierd::backend::{Backend as _, BackendError, DropOutcome};
 
-use super::shape::{DATA_START, MEMBER_BYTES, MIB, add, an_add, finish, leg, region_offset, undo};
+use super::shape::{
+    DATA_START, MEMBER_BYTES, MIB, REGIONS, add, an_add, extent, finish, leg, region_offset, undo,
+};
 use super::*;
 
 const WRITES_FAIL: Answers = Answers {
@@ -83,6 +85,7 @@ fn legs_that_fail_lose_nothing_and_free_what_they_parked() {
             a_source_that_died_after_the_copy(&disks);
             a_target_that_refuses_the_copy(&disks);
             a_target_that_refuses_a_flush(&disks);
+            a_member_that_nothing_is_on_any_more(&disks);
             a_target_that_hangs(&disks);
             a_source_with_a_bad_block(&disks);
         })
@@ -162,6 +165,23 @@ fn a_target_that_refuses_a_flush(disks: &[RunningDisk; 2]) {
     assert_eq!(state.fault, Some(LegFault::Flush));
     let write = volume.parked();
     volume.end(undo(&an_add()), &write);
+}
+
+/// What failed there does not fail all flushes that follow.
+fn a_member_that_nothing_is_on_any_more(disks: &[RunningDisk; 2]) {
+    disks[1].answer(Answers::GOOD);
+    let all = [extent(0, REGIONS, leg(0, 0))];
+    let mut rig = Rig::of([disks[0].path(), disks[1].path()], &all);
+    rig.backend.add_legs(&[an_add()]).unwrap();
+    rig.wait_until_complete(ID);
+    disks[1].answer(FLUSHES_FAIL);
+    fill(&rig.path(), region_offset(2), 4096, 3).unwrap();
+    assert!(flush(&rig.path()).is_err());
+    rig.backend.drop_leg(undo(&an_add())).unwrap();
+    rig.backend.set_map(&[ID]).unwrap();
+    fill(&rig.path(), region_offset(2), 4096, 4).unwrap();
+    flush(&rig.path()).unwrap();
+    rig.stop();
 }
 
 /// Requests that are under way on a leg are waited for before it is given up, but not for ever.

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use tier_core::event::MirrorState;
 use tier_core::units::MoveId;
+use tier_core::volume::Extent;
 use tier_tests::io::wait_until;
 use tier_ublk::device::{self, Begin, Device, DeviceError, Shape};
 use tierd::backend::ublk::{UblkBackend, claim};
@@ -45,9 +46,15 @@ struct Rig {
 impl Rig {
     /// The volume of these suites on two devices.
     fn start(nodes: [&Path; 2]) -> Self {
+        Self::of(nodes, &extents())
+    }
+
+    /// The same with its data elsewhere.
+    fn of(nodes: [&Path; 2], extents: &[Extent]) -> Self {
         let layout = layout_on(nodes);
-        let members = claim(&layout, Duration::ZERO).unwrap();
-        let backend = UblkBackend::new(layout, members, &extents()).unwrap();
+        // The kernel gives up what an earlier server had a moment after its end.
+        let members = claim(&layout, LONG).unwrap();
+        let backend = UblkBackend::new(layout, members, extents).unwrap();
         let volume = backend.volume().clone();
         let shape = Shape {
             block_bytes: 512,
@@ -61,6 +68,10 @@ impl Rig {
             device.serve(&volume, shape, move |path| ready.send((id, path)).unwrap())
         });
         let Ok((id, path)) = is_ready.recv_timeout(LONG) else {
+            assert!(
+                server.is_finished(),
+                "no device after {LONG:?}, and no reason"
+            );
             panic!("no device: {:?}", server.join().unwrap());
         };
         Self {
