@@ -154,7 +154,9 @@ pub(crate) fn failure(error: AssembleError) -> Failure {
     use tier_store::refusal::OpenError;
     let code = match &error {
         AssembleError::NotFound(_) => ExitCode::NotFound,
-        AssembleError::Held { .. } | AssembleError::OnUblk { .. } => ExitCode::InUse,
+        AssembleError::Held { .. }
+        | AssembleError::OnUblk { .. }
+        | AssembleError::PerhapsOnUblk { .. } => ExitCode::InUse,
         AssembleError::Backend(crate::backend::BackendError::Unavailable { .. }) => {
             ExitCode::KernelFeature
         }

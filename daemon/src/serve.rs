@@ -80,10 +80,10 @@ pub(crate) fn check_not_on_ublk(config: &Config, volume: &str) -> Result<(), Ass
             id,
         }),
         Ok(Begin::New) => Ok(()),
-        Err(error) => {
-            tracing::warn!(volume, %error, "it cannot be told whether the volume is on ublk");
-            Ok(())
-        }
+        Err(source) => Err(AssembleError::PerhapsOnUblk {
+            volume: volume.to_owned(),
+            source,
+        }),
     }
 }
 
@@ -170,8 +170,15 @@ impl Note {
         })
     }
 
+    /// In one step: a death on the way leaves the note before, or this one.
     fn write(&self, id: u32) -> io::Result<()> {
-        std::fs::write(&self.0, format!("{id}\n")).map_err(|error| self.named(&error))
+        let new = self.0.with_file_name(format!(
+            "new-{}",
+            self.0.file_name().unwrap_or_default().display()
+        ));
+        std::fs::write(&new, format!("{id}\n"))
+            .and_then(|()| std::fs::rename(&new, &self.0))
+            .map_err(|error| self.named(&error))
     }
 
     fn remove(&self) -> io::Result<()> {
@@ -181,5 +188,28 @@ impl Note {
     fn named(&self, error: &io::Error) -> io::Error {
         let text = format!("{}: {error}", self.0.display());
         io::Error::new(error.kind(), text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_of_which_it_is_not_known_whether_it_is_on_ublk_is_not_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.daemon.socket = folder.path().join("tierd.sock");
+        check_not_on_ublk(&config, "v").unwrap();
+        let note = Note::of(&config, "v");
+        // A number that no device has: what was there is gone.
+        note.write(4_000_000_000).unwrap();
+        check_not_on_ublk(&config, "v").unwrap();
+        std::fs::write(&note.0, "").unwrap();
+        let error = check_not_on_ublk(&config, "v").unwrap_err();
+        assert!(
+            matches!(error, AssembleError::PerhapsOnUblk { .. }),
+            "{error}"
+        );
     }
 }

@@ -49,9 +49,9 @@ pub(crate) fn to_body(error: &AssembleError) -> ErrorBody {
         AssembleError::NotFound(_) => ErrorBody::new(ErrorKind::NotFound, chain(error)),
         AssembleError::Twice { .. } => ErrorBody::new(ErrorKind::Degraded, chain(error)),
         AssembleError::Name(_) => ErrorBody::new(ErrorKind::Damaged, chain(error)),
-        AssembleError::Held { .. } | AssembleError::OnUblk { .. } => {
-            ErrorBody::new(ErrorKind::Busy, chain(error))
-        }
+        AssembleError::Held { .. }
+        | AssembleError::OnUblk { .. }
+        | AssembleError::PerhapsOnUblk { .. } => ErrorBody::new(ErrorKind::Busy, chain(error)),
         AssembleError::Backend(backend) => of_backend(backend),
         AssembleError::Device(device) => of_device(device),
         AssembleError::Store(store) => of_store(store),

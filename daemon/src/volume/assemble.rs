@@ -85,6 +85,17 @@ pub(crate) enum AssembleError {
         /// The number of the device.
         id: u32,
     },
+    /// It is not known whether a process serves the volume on ublk.
+    #[error(
+        "it cannot be told whether volume {volume} is served on ublk ({source}); where no ublk device \
+         of it is left, remove that file"
+    )]
+    PerhapsOnUblk {
+        /// Which volume.
+        volume: String,
+        /// Which file, and what is wrong with it.
+        source: std::io::Error,
+    },
     /// An area device could not be opened.
     #[error(transparent)]
     Device(#[from] BlockError),
