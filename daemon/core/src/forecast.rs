@@ -19,6 +19,7 @@ mod rhythm;
 mod shadow;
 mod shapes;
 mod timing;
+mod touch;
 mod windows;
 
 use serde::Serialize;
@@ -48,6 +49,8 @@ pub use rhythm::series::autocorrelation;
 use shadow::Shadow;
 pub(crate) use shadow::{Stakes, copies};
 pub(crate) use timing::{Demand, Timing};
+use touch::Touch;
+pub(crate) use touch::TouchMemory;
 pub use windows::{code, touches};
 
 /// How far ahead is looked, in half-lives: for one of 10,000 s, a minute, ten, an hour, six hours,
@@ -135,20 +138,24 @@ pub(crate) struct Touched {
     pub(crate) touches: f64,
     /// Of these, those that the fastest tier did not serve.
     pub(crate) missed: f64,
+    /// Since it was counted before.
+    pub(crate) silent_nanos: u64,
 }
 
 #[derive(Clone, Debug)]
 struct Experts {
     lasting: [Lasting; SPANS],
+    touch: Touch,
     nearby: Nearby,
     following: Following,
     rhythm: Rhythm,
     learned: Learned,
 }
 
-const EXPERTS: usize = SPANS + 4;
-/// Where the one that reacts, that of rhythm and that of the network stand among all of them.
+const EXPERTS: usize = SPANS + 5;
+/// Where the one that reacts, those of touches and rhythm and that of the network stand among them.
 const REACTIVE: usize = LASTING;
+const TOUCH: usize = SPANS;
 const RHYTHM: usize = EXPERTS - 2;
 const LEARNED: usize = EXPERTS - 1;
 
@@ -159,6 +166,7 @@ impl Experts {
             recent,
             lasting,
             long,
+            &self.touch,
             &self.nearby,
             &self.following,
             &self.rhythm,
@@ -172,6 +180,7 @@ impl Experts {
             recent,
             lasting,
             long,
+            &mut self.touch,
             &mut self.nearby,
             &mut self.following,
             &mut self.rhythm,
@@ -259,6 +268,7 @@ impl Forecasts {
         let horizons = HORIZONS_HALF_LIVES.map(|horizon| nanos(horizon * half_life_seconds));
         let lasting = std::array::from_fn(|span| Lasting::new(span, horizons, heat));
         let experts = Experts {
+            touch: Touch::new(lasting[LASTING].clone(), horizons),
             nearby: Nearby::new(lasting[LASTING].clone(), horizons),
             following: Following::new(lasting[LASTING].clone(), horizons),
             rhythm: Rhythm::new(lasting[LASTING].clone(), horizons),
@@ -412,8 +422,10 @@ impl Forecasts {
         let seconds = self.hindsight_seconds(stakes);
         self.contest.hindsight(RHYTHM, seconds, change_seconds);
         self.contest.fall_back();
+        let stands_in = self.contest.stands_in(TOUCH, change_seconds);
         let leads = *self.contest.leads();
-        let better = self.contest.better(change_seconds, |at| leads[at] > 0.0);
+        let may = |at: usize| leads[at] > 0.0 && (at != TOUCH || stands_in);
+        let better = self.contest.better(change_seconds, may);
         if let Some(at) = better.filter(|_| self.foresight) {
             self.contest.believe(at);
         }

@@ -110,6 +110,8 @@ pub(crate) struct View {
     pub(crate) total: f64,
     /// Seconds since its first touch, if there was one.
     pub(crate) age_seconds: Option<f64>,
+    /// Since it was counted last.
+    pub(crate) silent_nanos: u64,
     pub(crate) class: Class,
     /// Seconds since it came to where it is, if a move brought it.
     pub(crate) resident_seconds: Option<f64>,
@@ -123,6 +125,8 @@ pub(crate) struct Counted {
     pub(crate) class: Class,
     /// Where a promotion brought it from, if one did: what its touches saved is known then.
     pub(crate) origin: Option<Class>,
+    /// Since it was counted before.
+    pub(crate) silent_nanos: u64,
 }
 
 /// The use of every region of a volume.
@@ -297,6 +301,7 @@ impl Heat {
             touches,
             class: class_at(region.class),
             origin: (region.origin != NOT_PROMOTED).then(|| class_at(region.origin)),
+            silent_nanos: passed,
         })
     }
 
@@ -322,6 +327,7 @@ impl Heat {
             spans: std::array::from_fn(span),
             total: f64::from(known.total),
             age_seconds: (known.born > 0).then(|| seconds_since(known.born)),
+            silent_nanos: passed,
             class: class_at(known.class),
             resident_seconds: (known.arrived > 0).then(|| seconds_since(known.arrived)),
         })

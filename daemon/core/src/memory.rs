@@ -7,13 +7,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::forecast::{FollowingMemory, ForecastMemory};
+use crate::forecast::{FollowingMemory, ForecastMemory, TouchMemory};
 use crate::heat::KnownRegion;
 use crate::units::Now;
 use crate::wear::WearMemory;
 
-/// Version of its layout. What is of another one is of no use.
-const VERSION: u32 = 2;
+/// Version of its layout. What is of another one is of no use, but for the one before: see
+/// [`Memory::BEFORE`].
+const VERSION: u32 = 3;
 
 /// After so many half-lives without anybody counting, nothing that is remembered is of use: it is
 /// more than the coarsest windows of a rhythm reach back to.
@@ -33,9 +34,10 @@ pub struct Memory {
     pub(crate) heat: Vec<KnownRegion>,
     pub(crate) forecasts: ForecastMemory,
     pub(crate) wear: WearMemory,
-    /// Last, so that what was kept before it was is a beginning of it: see [`Memory::WITHOUT`].
-    #[serde(default)]
+    /// At first version 2 ended before it.
     pub(crate) following: FollowingMemory,
+    /// Version 2 ended before it.
+    pub(crate) touches: TouchMemory,
 }
 
 /// Why a memory is of no use.
@@ -59,15 +61,18 @@ pub enum MemoryError {
 }
 
 impl Memory {
-    /// What stands in a file, whose form has no names, for what follows what, where nothing is known of
-    /// it: three empty lists. What was kept before that was remembered lacks them at its end.
-    pub const WITHOUT: [u8; 3] = [0; 3];
+    /// The version that knew nothing of n-th touches, nor at first of what follows what, and is else the
+    /// same: it is taken over without.
+    pub const BEFORE: u32 = 2;
+    /// What stands in a file, whose form has no names, for what that version may lack at its end, where
+    /// nothing is known of it: three empty lists of what follows what, and two of touches.
+    pub const WITHOUT: [u8; 5] = [0; 5];
 
     pub(crate) fn new(
         now: Now,
         (regions, half_life_nanos): (u32, u64),
         (heat, wear): (Vec<KnownRegion>, WearMemory),
-        (forecasts, following): (ForecastMemory, FollowingMemory),
+        (forecasts, following, touches): (ForecastMemory, FollowingMemory, TouchMemory),
     ) -> Self {
         Self {
             version: VERSION,
@@ -78,6 +83,7 @@ impl Memory {
             forecasts,
             wear,
             following,
+            touches,
         }
     }
 
@@ -94,7 +100,7 @@ impl Memory {
 
     /// Whether anything of it can be used at this time.
     pub(crate) fn check_time(&self, now: Now) -> Result<(), MemoryError> {
-        if self.version != VERSION {
+        if self.version != VERSION && self.version != Self::BEFORE {
             return Err(MemoryError::Version(self.version));
         }
         if self.now > now {

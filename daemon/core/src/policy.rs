@@ -142,10 +142,15 @@ impl Policy {
     /// What was learned so far.
     pub(crate) fn remember(&self, now: Now) -> Memory {
         let basis = self.memory_basis();
+        let scene = Scene {
+            heat: &self.heat,
+            now,
+        };
         let forecasts = self.forecasts.remember();
         let following = self.forecasts.remember_following();
+        let touches = self.forecasts.remember_touches(scene);
         let counted = (self.heat.remember(), self.wear.remember());
-        Memory::new(now, basis, counted, (forecasts, following))
+        Memory::new(now, basis, counted, (forecasts, following, touches))
     }
 
     /// Takes in what is remembered.
@@ -157,6 +162,11 @@ impl Policy {
         self.heat.recall(&memory.heat);
         self.forecasts.recall(&memory.forecasts, now);
         self.forecasts.recall_following(&memory.following);
+        let scene = Scene {
+            heat: &self.heat,
+            now,
+        };
+        self.forecasts.recall_touches(&memory.touches, scene);
         Ok(())
     }
 
@@ -188,6 +198,7 @@ impl Policy {
                 region: count.region,
                 touches: all,
                 missed: if is_fastest { 0.0 } else { all },
+                silent_nanos: counted.silent_nanos,
             });
             if let Some(origin) = counted.origin {
                 saved += self.loads.benefit(counted.touches, origin, counted.class);

@@ -316,6 +316,8 @@ mod jobs;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod touch;
+#[cfg(test)]
 mod turns;
 #[cfg(test)]
 mod wear;

@@ -88,9 +88,12 @@ fn decode(bytes: &[u8]) -> Option<Kept> {
     if magic != MAGIC || checksum != crc32c::crc32c(body).to_le_bytes() {
         return None;
     }
-    // What follows what was not remembered at first.
-    let known = || postcard::from_bytes(&[body, &Memory::WITHOUT].concat());
-    postcard::from_bytes(body).or_else(|_| known()).ok()
+    let ((_, version), _) = postcard::take_from_bytes::<(u64, u32)>(body).ok()?;
+    if version == Memory::BEFORE {
+        // It ends before what it lacks; what of this is there already is read first.
+        return postcard::from_bytes(&[body, &Memory::WITHOUT].concat()).ok();
+    }
+    postcard::from_bytes(body).ok()
 }
 
 fn read(path: &Path) -> Result<Option<Kept>, UnreadableError> {
@@ -363,21 +366,32 @@ mod tests {
         // Up to the leads it is what a new engine is kept as.
         let new = encode(memory(), 7).unwrap();
         let mut new = new[MAGIC.len() + CHECKSUM_BYTES..].to_vec();
-        assert_eq!(std::mem::replace(&mut new[1], 1), 2, "the version");
+        assert_eq!(std::mem::replace(&mut new[1], 1), 3, "the version");
         assert!(new.starts_with(&body[..14]), "{new:?}");
     }
 
     #[test]
-    fn what_was_kept_without_what_follows_what_is_taken_over() {
+    fn what_the_version_before_kept_is_taken_over_as_far_as_it_knew() {
         let new = encode(memory(), 7).unwrap();
-        let body = &new[MAGIC.len() + CHECKSUM_BYTES..];
-        let old = body.strip_suffix(&Memory::WITHOUT).unwrap();
-        let checksum = crc32c::crc32c(old).to_le_bytes();
-        let kept = decode(&[&MAGIC[..], &checksum, old].concat()).unwrap();
-        assert_eq!((kept.unix_nanos, kept.memory), (7, memory()));
-        // And a tierd of that time reads what is kept now as far as it knows it.
-        let (length, _) = (old.len(), decode(&new).unwrap());
-        assert_eq!(body[..length], *old);
+        let mut known = new[MAGIC.len() + CHECKSUM_BYTES..].to_vec();
+        assert!(known.ends_with(&Memory::WITHOUT), "{known:?}");
+        known.truncate(known.len() - Memory::WITHOUT.len());
+        assert_eq!(std::mem::replace(&mut known[1], 2), 3, "the version");
+        let taken_over = |rest: &[u8]| {
+            let body = [&known, rest].concat();
+            let checksum = crc32c::crc32c(&body).to_le_bytes();
+            let old = decode(&[&MAGIC[..], &checksum, &body].concat()).unwrap();
+            assert_eq!(old.unix_nanos, 7);
+            let engine = Engine::new(PolicyConfig::default());
+            assert!(engine.fits(&old.memory, old.memory.now).is_ok());
+            let again = encode(old.memory, 7).unwrap();
+            again[MAGIC.len() + CHECKSUM_BYTES + known.len()..].to_vec()
+        };
+        // Of the time when what follows what was not kept, and of the time when it was: two runs
+        // that became active, at 1 and at 2 ns, and one that is due.
+        assert_eq!(taken_over(&[]), [0; 5]);
+        let following = [0, 2, 1, 1, 2, 9, 1, 3];
+        assert_eq!(taken_over(&following), [&following[..], &[0, 0]].concat());
     }
 
     #[test]

@@ -96,7 +96,7 @@ pub(crate) struct Chances {
 
 /// A region of so many, by its number in an order in which any few that follow one another are
 /// spread evenly: multiples of the golden ratio (Knuth, 6.4).
-fn spread(number: u64, regions: u32) -> VolumeRegion {
+pub(super) fn spread(number: u64, regions: u32) -> VolumeRegion {
     let fraction = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     let region = (fraction * u64::from(regions)) >> 32;
     VolumeRegion(u32::try_from(region).unwrap_or(0))

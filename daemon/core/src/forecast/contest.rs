@@ -96,9 +96,27 @@ impl Contest {
     /// The reactive one is believed if who is is not ahead of it.
     pub(super) fn fall_back(&mut self) {
         if self.leads[self.believed] <= 0.0 && self.believed != REACTIVE {
-            self.believed = REACTIVE;
-            self.duels = self.leads;
+            self.react();
         }
+    }
+
+    const fn react(&mut self) {
+        self.believed = REACTIVE;
+        self.duels = self.leads;
+    }
+
+    /// Whether one may be believed that has nothing to go by but what the reactive one has, and whose
+    /// tier in the shadow promised more than the engine then kept: in place of the reactive one only,
+    /// with all the lead that counts, and while nobody else is ahead by what it costs to go over; else
+    /// it gives way.
+    pub(super) fn stands_in(&mut self, at: usize, change_seconds: f64) -> bool {
+        let mut others = self.leads.iter().enumerate().filter(|one| one.0 != at);
+        let is_other_ahead = others.any(|(_, lead)| *lead > change_seconds * STEP_CHANGES);
+        if self.believed == at && is_other_ahead {
+            self.react();
+        }
+        let is_far_ahead = self.leads[at] >= change_seconds * LEAD_CHANGES;
+        self.believed == REACTIVE && !is_other_ahead && is_far_ahead
     }
 
     /// Who would have saved so much more than the one who is believed that it is worth going over,
@@ -196,6 +214,31 @@ mod tests {
         assert_eq!(contest.better(CHANGE, |_| true), Some(2));
         contest.believe(2);
         assert!((contest.duels[0] + 0.6).abs() < 1e-12, "{contest:?}");
+    }
+
+    #[test]
+    fn who_stands_in_for_the_reactive_one_gives_way_to_any_other_that_is_ahead() {
+        let mut contest = Contest::new(REACTIVE);
+        contest.saved(&saved(&[(2, 0.6), (3, 2.0)]), CHANGE);
+        assert!(!contest.stands_in(3, CHANGE), "another is ahead");
+        contest.saved(&saved(&[(2, -0.2)]), CHANGE);
+        assert!(!contest.stands_in(3, CHANGE), "not far ahead yet");
+        contest.saved(&saved(&[(3, 1.0)]), CHANGE);
+        assert!(
+            contest.stands_in(3, CHANGE),
+            "the other by less than a step"
+        );
+        contest.believe(3);
+        assert!(!contest.stands_in(3, CHANGE));
+        assert_eq!(contest.believed(), 3, "nobody is ahead");
+        contest.saved(&saved(&[(2, 0.2)]), CHANGE);
+        assert!(!contest.stands_in(3, CHANGE));
+        assert_eq!(contest.believed(), REACTIVE);
+        // However far it is ahead itself, the other is not to be beaten by it.
+        assert_eq!(contest.better(CHANGE, |at| at != 3), Some(2));
+        contest.believe(2);
+        contest.saved(&saved(&[(2, -0.5), (3, 2.0)]), CHANGE);
+        assert!(!contest.stands_in(3, CHANGE), "in place of nobody else");
     }
 
     #[test]

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::calibration::CalibrationMemory;
 use super::following::FollowingMemory;
 use super::rhythm::GroupMemory;
-use super::{Expert, ExpertName, Forecasts, nearby};
+use super::touch::TouchMemory;
+use super::{Expert, ExpertName, Forecasts, Scene, nearby};
 use crate::units::Now;
 
 /// What the experts learned, and how they stand.
@@ -39,6 +40,16 @@ impl Forecasts {
     /// Takes that in.
     pub(crate) fn recall_following(&mut self, memory: &FollowingMemory) {
         self.experts.following.recall(memory);
+    }
+
+    /// What was learned of touches.
+    pub(crate) fn remember_touches(&self, scene: Scene<'_>) -> TouchMemory {
+        self.experts.touch.remember(scene)
+    }
+
+    /// Takes in what is remembered of touches.
+    pub(crate) fn recall_touches(&mut self, memory: &TouchMemory, scene: Scene<'_>) {
+        self.experts.touch.recall(memory, scene);
     }
 
     /// Takes in what is remembered. What each expert's tier would hold is not, so that they start

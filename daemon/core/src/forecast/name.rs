@@ -22,6 +22,9 @@ pub enum ExpertName {
     Rhythm,
     /// What a recurrent network says will be used.
     Learned,
+    /// What was touched as often lately will be used as much as such was. Last, so that what earlier
+    /// versions kept names the others as they were.
+    Touch,
 }
 
 impl fmt::Display for ExpertName {
@@ -34,6 +37,7 @@ impl fmt::Display for ExpertName {
             Self::Following => "following",
             Self::Rhythm => "rhythm",
             Self::Learned => "learned",
+            Self::Touch => "touch",
         })
     }
 }

@@ -66,12 +66,13 @@ impl<T> Desk<T> {
                 reads,
                 ..RegionCount::default()
             };
-            self.heat.count(&count, self.now).unwrap();
+            let counted = self.heat.count(&count, self.now).unwrap();
             let touches = f64::from(reads);
             Touched {
                 region,
                 touches,
                 missed: touches,
+                silent_nanos: counted.silent_nanos,
             }
         });
         counted.collect()

@@ -2,6 +2,7 @@ use super::testing::{SECOND, STAKES, numbers};
 use super::*;
 
 type Desk = testing::Desk<Forecasts>;
+const NEARBY: usize = SPANS + 1;
 
 impl Desk {
     fn new() -> Self {
@@ -40,8 +41,8 @@ impl Desk {
 /// A file that is read to its end, some regions of it each interval, far from all others.
 fn read_file(desk: &mut Desk, first: u32) {
     for region in first..first + 16 {
-        for _ in 0..10 {
-            desk.interval(&[(region, 2)]);
+        for _ in 0..2 {
+            desk.interval(&[(region, 10)]);
         }
     }
 }
@@ -80,8 +81,8 @@ fn what_neighbours_get_is_learned_and_expected_of_those_that_come_next() {
         read_file(&mut desk, 100 * file);
     }
     // Twenty touches come to each region after the one before it was read.
-    desk.interval(&[(3_000, 2)]);
-    desk.interval(&[(3_000, 2)]);
+    desk.interval(&[(3_000, 10)]);
+    desk.interval(&[(3_000, 10)]);
     let next = desk.expects(ExpertName::Nearby, 3_001).in_all();
     assert!((8.0..=20.0).contains(&next), "{next}");
     let far = desk.expects(ExpertName::Nearby, 3_500).in_all();
@@ -131,7 +132,9 @@ fn who_was_good_for_long_is_given_up_soon_when_it_is_no_longer() {
         fooled += 1;
         assert!(fooled < 1_000, "{}", desk.lead(ExpertName::Nearby));
     }
-    assert_eq!(desk.tried.believed(), ExpertName::Lasting);
+    let believed = desk.tried.believed();
+    let by_heat = [ExpertName::Recent, ExpertName::Lasting];
+    assert!(by_heat.contains(&believed), "{believed}");
 }
 
 #[test]
@@ -159,21 +162,25 @@ fn who_learned_how_much_to_expect_needs_no_surplus_and_who_goes_by_counts_does()
 
 #[test]
 fn who_was_ahead_for_long_is_not_given_up_for_one_bad_night() {
-    let mut desk = Desk::new();
-    for file in 0..40 {
-        read_file(&mut desk, 100 * file);
+    let mut forecasts = Desk::new().tried;
+    let stakes = Stakes {
+        capacity: 1,
+        ..STAKES
+    };
+    let change = 2.0 * stakes.copy_seconds;
+    forecasts.contest.lead(NEARBY, 6.0 * change);
+    forecasts.contest.believe(NEARBY);
+    // Three changes of the tier lost, which was more than any lead before; and as much again.
+    for (losses, believed) in [(6, ExpertName::Nearby), (7, ExpertName::Lasting)] {
+        for _ in 0..losses {
+            for shadow in &mut forecasts.shadows {
+                shadow.begin();
+            }
+            forecasts.shadows[NEARBY].save(-0.5 * change);
+            forecasts.choose(&stakes);
+        }
+        assert_eq!(forecasts.believed(), believed);
     }
-    let change = 2.0 * STAKES.copy_seconds * f64::from(STAKES.capacity);
-    let ahead = desk.lead(ExpertName::Nearby);
-    assert!(ahead > 4.0 * change, "{ahead}");
-    // Three changes of the tier lost, which was more than any lead before.
-    let mut fooled = 0;
-    while desk.lead(ExpertName::Nearby) > ahead - 3.0 * change {
-        fool(&mut desk, fooled);
-        fooled += 1;
-        assert!(fooled < 1_000, "{}", desk.lead(ExpertName::Nearby));
-    }
-    assert_eq!(desk.tried.believed(), ExpertName::Nearby);
 }
 
 #[test]

@@ -71,7 +71,15 @@ fn each_expert_says_what_it_expects_and_the_offer_is_by_who_is_believed() {
         .iter()
         .map(|one| one.score.name.to_string())
         .collect();
-    let all = ["recent", "lasting", "long", "nearby", "following", "rhythm"];
+    let all = [
+        "recent",
+        "lasting",
+        "long",
+        "touch",
+        "nearby",
+        "following",
+        "rhythm",
+    ];
     assert_eq!(names, all);
     let believed: Vec<_> = explained
         .opinions

@@ -163,6 +163,7 @@ fn followed(minutes: u64, touches: impl Fn(u64, u32) -> f64) -> Rhythm {
             region: VolumeRegion(region),
             touches: touches(at, region),
             missed: touches(at, region),
+            silent_nanos: 0,
         };
         let all = (0..64).map(of).filter(|one| one.touches > 0.0);
         let counted: Vec<Touched> = all.collect();
