@@ -21,6 +21,9 @@ mod still;
 mod field;
 mod simulate;
 
+// What came of it, beside what was aimed at.
+pub mod goals;
+
 pub use counts::each_touch;
 pub use engine::Forecaster;
 pub use field::{Devices, MemberSetup};
