@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Kept;
 use crate::forecast::{Drifted, Example, ExpertName, GroupHistory};
+use crate::policy::TrialPolicy;
 use crate::units::{Generation, MemberIndex, MoveId, RequestId, VolumeRegion};
 use crate::volume::{Class, Extent, Leg, Retired};
 
@@ -81,6 +82,13 @@ pub struct AddLeg {
     pub source: Leg,
     /// Where the copy goes.
     pub target: Leg,
+    /// How the target is tried once the copy is complete, by backends that can; none: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<TrialPolicy>,
+    /// Whether the target is of a faster class than the source, so that it fails its trial by
+    /// being slower.
+    #[serde(default)]
+    pub promises_faster: bool,
 }
 
 /// A target to flush before the commit that names it.

@@ -211,6 +211,21 @@ pub struct MirrorState {
     /// What a leg that is not alive failed at, where that is known; of the source if neither is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<LegFault>,
+    /// How far the target's trial is; none where there is none, or it has passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Trial>,
+}
+
+/// How far a move's target is tried, with both legs written, before its source may be given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trial {
+    /// It has yet to begin: the copy is under way.
+    Ahead,
+    /// So many percent of the reads go to the target.
+    Reads(u8),
+    /// So many percent of the writes go to the target first.
+    Writes(u8),
 }
 
 /// What a mirror's leg failed at first.
@@ -225,6 +240,23 @@ pub enum LegFault {
     Read,
     /// A flush of it.
     Flush,
+    /// Its trial: it held something else than the source did.
+    Differs {
+        /// First byte of the volume that differed.
+        at: Bytes,
+    },
+    /// Its trial: it was slower than is allowed.
+    Slow {
+        /// Median of what the source took.
+        source: Micros,
+        /// Median of what the target took.
+        target: Micros,
+    },
+    /// Its trial: it left requests unanswered for longer than it may.
+    Unanswered {
+        /// For how long.
+        waited: Micros,
+    },
     /// The kernel no longer says, and names neither leg. It forgets all errors when it finds every
     /// chunk in sync (`reset_ms_flags` in drivers/md/dm-raid1.c): when a copy is complete, and
     /// after each flush that failed on a complete mirror.
@@ -238,16 +270,36 @@ impl fmt::Display for LegFault {
             Self::Copy => "the copy failed on it",
             Self::Read => "a read of it failed",
             Self::Flush => "a flush of it failed",
+            Self::Differs { at } => {
+                return write!(f, "it held something else than the source at byte {at}");
+            }
+            Self::Slow { source, target } => {
+                return write!(
+                    f,
+                    "requests took {target} us there, and {source} us on the source (medians)"
+                );
+            }
+            Self::Unanswered { waited } => {
+                return write!(f, "it left requests unanswered for {waited} us");
+            }
             Self::Forgotten => "the kernel forgot at what",
         })
     }
 }
 
 impl MirrorState {
-    /// Whether every chunk is in sync and no leg has failed: the check of rule 3.
+    /// Whether every chunk is in sync, the target has passed its trial and no leg has failed: the
+    /// check of rule 3.
     #[must_use]
     pub const fn is_complete(self) -> bool {
-        self.is_well() && self.in_sync_chunks == self.total_chunks
+        self.is_well() && self.in_sync_chunks == self.total_chunks && self.trial.is_none()
+    }
+
+    /// Whether the target is still being tried. What is copied is tried only beside a source that is
+    /// well: without one, there is nothing to go back to.
+    #[must_use]
+    pub const fn is_on_trial(self) -> bool {
+        self.trial.is_some() && self.source_alive
     }
 
     /// Whether no leg has failed.

@@ -14,7 +14,10 @@
 //!     memory alone. What copies at a time on one hard disk is bounded: see the module `heads`.
 //!  2. **Copy.** The kernel copies; a write is acknowledged when both legs have it. A write that a
 //!     leg refuses is *parked*: not acknowledged, and not lost.
-//!  3. **Flush** (`FlushTargets`) once every chunk is in sync and both legs are alive: what the
+//!     Where the backend can, it then tries the target with a part of the requests, still mirrored,
+//!     and reports one that answers wrongly or too slowly as failed (rule a).
+//!  3. **Flush** (`FlushTargets`) once every chunk is in sync, the target has passed its trial and
+//!     both legs are alive: what the
 //!     kernel copied is durable on the target only after this. A flush is never tried twice: the
 //!     kernel may have forgotten the failed pages, and a second flush would succeed over them.
 //!  4. **Commit** (`Commit`): the target becomes the home, the source is *retired*. At most one
@@ -94,6 +97,7 @@ use crate::alloc::Alloc;
 use crate::command::{Command, Stage};
 use crate::event::Kept;
 use crate::map::Map;
+use crate::policy::TrialPolicy;
 use crate::units::{Generation, MemberIndex, MoveId, Now, RegionSize, VolumeRegion};
 use crate::volume::{Class, Member};
 
@@ -116,6 +120,8 @@ pub(crate) struct Limits {
     pub(crate) failed_range_nanos: u64,
     /// How long the policy leaves an extent alone whose move failed, in nanoseconds.
     pub(crate) rest_nanos: u64,
+    /// How targets are tried.
+    pub(crate) trial: TrialPolicy,
 }
 
 /// What the store is doing.

@@ -11,10 +11,12 @@ mod deadlines;
 mod dispatch;
 mod headroom;
 mod shed;
+mod trial;
 mod victims;
 
 pub(crate) use config::bounded;
 pub use config::{ConfigError, PolicyConfig};
+pub use trial::TrialPolicy;
 
 use crate::budget::{Account, Blame, Pace};
 use crate::command::{Command, Stage};

@@ -18,6 +18,7 @@ pub(crate) const COMPLETE: MirrorState = MirrorState {
     source_alive: true,
     target_alive: true,
     fault: None,
+    trial: None,
 };
 
 pub(crate) fn leg(member: u16, first: u32) -> Leg {

@@ -277,6 +277,7 @@ impl Driver for EngineDriver<'_> {
             source_alive: true,
             target_alive: true,
             fault: None,
+            trial: None,
         };
         let id = MoveId(id);
         self.step(now, Event::LegState { id, state }, orders);

@@ -244,6 +244,7 @@ impl FakeBackend {
             source_alive: *source_alive,
             target_alive: *target_alive,
             fault: None,
+            trial: None,
         }))
     }
 

@@ -85,7 +85,9 @@ pub trait Backend: Send {
     /// How a move's device stands.
     fn leg_state(&mut self, id: MoveId) -> Result<LegState, BackendError>;
 
-    /// Makes a move's device linear on one leg, in a hold of that device alone.
+    /// Makes a move's device linear on one leg, in a hold of that device alone. A backend that needs
+    /// no hold may have begun it when it says that it took too long: it is then finished by being
+    /// asked again, for the same leg alone.
     fn drop_leg(&mut self, drop: DropLeg) -> Result<DropOutcome, BackendError>;
 
     /// Takes these moves, each linear already, out of the volume's table in one hold, and removes

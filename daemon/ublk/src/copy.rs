@@ -1,4 +1,5 @@
-//! Copies a move's source to its target, chunk by chunk, in a thread of its own.
+//! Copies a move's source to its target, chunk by chunk, and then tries the target step by step: in a
+//! thread of its own, for whoever decides need not be there.
 //!
 //! Owns: [`Copier`]. Invariant: nothing is copied before the change that added the leg is over, since
 //! a write from before goes to the source alone; nothing is written to the target after
@@ -8,7 +9,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tier_core::event::LegFault;
 use tier_sys::aligned::AlignedBuffer;
@@ -22,15 +23,17 @@ use crate::volume::{Change, Volume};
 const AT_ONCE: u64 = 8;
 /// How often it is looked whether those who write are done.
 const LOOK: Duration = Duration::from_micros(200);
+/// How often it is looked how a trial goes, and whether a paced copy may go on.
+const SLOW_LOOK: Duration = Duration::from_millis(1);
 
-/// A copy under way.
+/// A copy under way, or the trial that follows it.
 #[derive(Debug)]
 pub struct Copier {
     thread: JoinHandle<()>,
 }
 
 impl Copier {
-    /// Begins to copy, once `added`, by which the move has its second leg, is over.
+    /// Begins to copy and then to try, once `added`, by which the move has its second leg, is over.
     pub fn start(volume: Arc<Volume>, moving: Arc<Moving>, added: Change) -> io::Result<Self> {
         let name = format!("copy-{}", moving.id);
         let work = move || {
@@ -41,7 +44,9 @@ impl Copier {
                 volume: &volume,
                 moving: &moving,
             };
-            job.run(&added);
+            if job.copy_all(&added) {
+                job.try_target();
+            }
         };
         let thread = std::thread::Builder::new().name(name).spawn(work)?;
         Ok(Self { thread })
@@ -60,36 +65,60 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn run(&self, added: &Change) {
+    /// Copies all of it; false if that is not to be, or did not succeed.
+    fn copy_all(&self, added: &Change) -> bool {
         let bytes = usize::try_from(AT_ONCE * CHUNK_BYTES).unwrap_or(usize::MAX);
         let Some(mut buffer) = AlignedBuffer::zeroed(bytes) else {
-            return;
+            return false;
         };
-        if !self.wait_until(|| added.is_over()) {
-            return;
+        if !self.wait_until(LOOK, || added.is_over()) {
+            return false;
         }
         let count = self.moving.chunks.count();
         let mut first = 0;
         while first < count {
+            let began = Instant::now();
             let chunks = first..(first + AT_ONCE).min(count);
             first = chunks.end;
             self.moving.chunks.want(chunks.clone());
-            let is_begun = self.wait_until(|| self.moving.chunks.begin(chunks.clone()));
+            let is_begun = self.wait_until(LOOK, || self.moving.chunks.begin(chunks.clone()));
             let copied = is_begun.then(|| self.copy(&chunks, &mut buffer));
             if let Some(Ok(())) = copied {
+                let bytes = (chunks.end - chunks.start) * CHUNK_BYTES;
                 self.moving.chunks.done(chunks);
+                let is_due = || is_due(began.elapsed(), bytes, self.moving.pace());
+                if first < count && !self.wait_until(SLOW_LOOK, is_due) {
+                    return false;
+                }
                 continue;
             }
             if let Some(Err(side)) = copied {
                 self.moving.failed(side, LegFault::Copy);
             }
             self.moving.chunks.give_up(chunks);
-            return;
+            return false;
+        }
+        true
+    }
+
+    /// Takes the target's trial from step to step, until it has passed or failed.
+    fn try_target(&self) {
+        let trial = &self.moving.trial;
+        let Some(mut ramp) = trial.ramp() else {
+            return trial.pass();
+        };
+        let began = Instant::now();
+        while !self.moving.is_stopped() && self.moving.is_well() {
+            let now_nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            if !trial.go_on(&mut ramp, now_nanos) {
+                return;
+            }
+            std::thread::sleep(SLOW_LOOK);
         }
     }
 
     /// Waits for something; false if the move is stopped, or a leg fails, before that.
-    fn wait_until(&self, mut holds: impl FnMut() -> bool) -> bool {
+    fn wait_until(&self, look: Duration, mut holds: impl FnMut() -> bool) -> bool {
         loop {
             if self.moving.is_stopped() || !self.moving.is_well() {
                 return false;
@@ -97,7 +126,7 @@ impl Job<'_> {
             if holds() {
                 return true;
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(look);
         }
     }
 
@@ -122,5 +151,29 @@ impl Job<'_> {
             .map_err(|_| Side::Target)?;
         target_member.changed();
         Ok(())
+    }
+}
+
+/// Whether so much time is enough for so many bytes at this pace (bytes per second; 0: any).
+fn is_due(elapsed: Duration, bytes: u64, pace: u64) -> bool {
+    const NANOS_PER_SECOND: u128 = 1_000_000_000;
+    pace == 0 || {
+        let copied = elapsed.as_nanos().saturating_mul(u128::from(pace));
+        copied >= u128::from(bytes) * NANOS_PER_SECOND
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_goes_on_when_its_pace_allows() {
+        let second = Duration::from_secs(1);
+        assert!(is_due(Duration::ZERO, 1 << 40, 0), "no pace");
+        assert!(is_due(second, 1 << 20, 1 << 20));
+        assert!(!is_due(second, (1 << 20) + 1, 1 << 20));
+        assert!(!is_due(second, 2, 1));
+        assert!(is_due(Duration::MAX, u64::MAX, u64::MAX), "no overflow");
     }
 }

@@ -24,7 +24,7 @@ use libublk::io::{BufDesc, UblkDev, UblkQueue, UblkTgt};
 use libublk::{UblkError, UblkFlags, sys};
 use smol::LocalExecutor;
 
-use crate::path::{Data, Op, Request, serve};
+use crate::path::{Data, Op, Request, Spare, serve};
 use crate::volume::Volume;
 
 /// Requests that a queue takes at a time.
@@ -285,10 +285,12 @@ fn params(volume: &Volume, shape: Shape) -> sys::ublk_params {
 /// Serves one queue, on this thread, until the device goes.
 fn serve_queue(id: u16, device: &UblkDev, volume: &Volume) -> Result<(), UblkError> {
     let queue = Rc::new(UblkQueue::new(id, device)?);
+    let bytes = usize::try_from(REQUEST_BYTES_MAX).unwrap_or(usize::MAX);
+    let spare = Spare::new(bytes);
     let executor = LocalExecutor::new();
     let tasks: Vec<_> = queue
         .tags()
-        .map(|tag| executor.spawn(serve_tag(queue.clone(), tag, volume)))
+        .map(|tag| executor.spawn(serve_tag(queue.clone(), tag, volume, &spare)))
         .collect();
     let events = libublk::wait_and_handle_io_events(
         &queue,
@@ -300,7 +302,12 @@ fn serve_queue(id: u16, device: &UblkDev, volume: &Volume) -> Result<(), UblkErr
 }
 
 /// Serves one of a queue's requests after the other, from one buffer.
-async fn serve_tag(queue: Rc<UblkQueue<'_>>, tag: u16, volume: &Volume) -> Result<(), UblkError> {
+async fn serve_tag(
+    queue: Rc<UblkQueue<'_>>,
+    tag: u16,
+    volume: &Volume,
+    spare: &Spare,
+) -> Result<(), UblkError> {
     let bytes = usize::try_from(REQUEST_BYTES_MAX).unwrap_or(usize::MAX);
     let buffer = IoBuf::<u8>::new(bytes);
     let slice = || BufDesc::Slice(buffer.as_slice());
@@ -309,7 +316,7 @@ async fn serve_tag(queue: Rc<UblkQueue<'_>>, tag: u16, volume: &Volume) -> Resul
         .await?;
     loop {
         let done = match request(queue.get_iod(tag)) {
-            Some(request) => serve(volume, &request, Data(buffer.as_mut_ptr())).await,
+            Some(request) => serve(volume, &request, Data::new(&buffer), spare).await,
             None => -libc::EOPNOTSUPP,
         };
         queue.submit_io_commit_cmd(tag, slice(), done).await?;

@@ -15,6 +15,13 @@
 //! - While a chunk is copied, nobody writes to it; while somebody writes to a block of it, neither
 //!   is it copied, nor does anybody else write to that block. So the copy never overwrites what is
 //!   newer, and two writes that overlap reach both legs in the same order ([`chunks`]).
+//! - What is copied is tried before it is trusted ([`trial`]): a part of the reads goes to the target,
+//!   some to both, which are compared while nobody writes there; then a part of the writes goes to
+//!   the target first, and to the source when the target has answered. Such a write, too, is
+//!   acknowledged when both have it: the record names the source until it is committed. So going
+//!   back costs nothing at any time, and a target that refuses a write leaves the source as it was.
+//! - A target that differs, or is slower than it may, is no longer read; but it is written, for
+//!   nothing need wait until somebody has decided what becomes of it.
 //! - A write that one leg refuses is *parked*: not acknowledged, and given to the run's home anew
 //!   when that has changed. That a leg is behind is thereby durable before any write is acknowledged
 //!   without it (rule 2).
@@ -26,8 +33,11 @@
 pub mod chunks;
 pub mod copy;
 pub mod device;
+pub mod latency;
 pub mod map;
 pub mod members;
 pub mod moving;
 mod path;
+pub mod ramp;
+pub mod trial;
 pub mod volume;

@@ -1,16 +1,18 @@
 //! A run that has two legs for a while.
 //!
-//! Owns: [`Moving`]: its legs, its chunks, and what its legs failed at. Invariant: a fault, once seen,
+//! Owns: [`Moving`]: its legs, its chunks, its pace, and what its legs failed at. Invariant: a fault, once seen,
 //! is never taken back; somebody else decides what becomes of the leg.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use tier_core::event::{LegFault, MirrorState};
+use tier_core::policy::TrialPolicy;
 use tier_core::units::MoveId;
 
 use crate::chunks::Chunks;
 use crate::map::Place;
+use crate::trial::Trial;
 
 /// One of the two legs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,13 +63,16 @@ pub struct Moving {
     pub target: Place,
     /// What is copied.
     pub chunks: Chunks,
+    /// How the target is tried once all is copied.
+    pub trial: Trial,
+    bytes_per_second: AtomicU64,
     source_fault: Fault,
     target_fault: Fault,
     is_stopped: AtomicBool,
 }
 
 impl Moving {
-    /// A move that has just begun: nothing is copied.
+    /// A move that has just begun: nothing is copied. Its target is not tried.
     #[must_use]
     pub fn new(id: MoveId, bytes: Range<u64>, source: Place, target: Place) -> Self {
         Self {
@@ -76,10 +81,34 @@ impl Moving {
             bytes,
             source,
             target,
+            trial: Trial::default(),
+            bytes_per_second: AtomicU64::new(0),
             source_fault: Fault::default(),
             target_fault: Fault::default(),
             is_stopped: AtomicBool::new(false),
         }
+    }
+
+    /// The same, copied and tried by this policy, if there is one. Only if it promises to be faster
+    /// may the target fail by being slower.
+    #[must_use]
+    pub fn tried(mut self, policy: Option<TrialPolicy>, promises_faster: bool) -> Self {
+        let pace = policy.map_or(0, |policy| policy.copy_bytes_per_second);
+        self.trial = Trial::new(policy, promises_faster);
+        self.bytes_per_second = AtomicU64::new(pace);
+        self
+    }
+
+    /// From now on, so many bytes are copied in a second at most; 0: as many as can be.
+    pub fn set_pace(&self, bytes_per_second: u64) {
+        self.bytes_per_second
+            .store(bytes_per_second, Ordering::SeqCst);
+    }
+
+    /// How many bytes are copied in a second at most; 0: as many as can be.
+    #[must_use]
+    pub fn pace(&self) -> u64 {
+        self.bytes_per_second.load(Ordering::SeqCst)
     }
 
     /// One of its legs.
@@ -103,7 +132,7 @@ impl Moving {
         self.fault(side).set(at);
     }
 
-    /// Whether a leg has shown no fault.
+    /// Whether a leg has shown no fault. One that failed its trial may not have.
     #[must_use]
     pub fn is_alive(&self, side: Side) -> bool {
         self.fault(side).get().is_none()
@@ -126,16 +155,26 @@ impl Moving {
         self.is_stopped.load(Ordering::SeqCst)
     }
 
+    /// Whether the target may be read where it is in sync: it has failed at nothing, and never held
+    /// anything else than the source. One that is merely slow may be, if there is no other.
+    #[must_use]
+    pub fn may_read_target(&self) -> bool {
+        let differs = matches!(self.trial.verdict(), Some(LegFault::Differs { .. }));
+        self.is_alive(Side::Target) && !differs
+    }
+
     /// How it stands.
     #[must_use]
     pub fn state(&self) -> MirrorState {
         let (source, target) = (self.source_fault.get(), self.target_fault.get());
+        let target = target.or_else(|| self.trial.verdict());
         MirrorState {
             in_sync_chunks: self.chunks.in_sync(),
             total_chunks: self.chunks.count(),
             source_alive: source.is_none(),
             target_alive: target.is_none(),
             fault: source.or(target),
+            trial: self.trial.step(),
         }
     }
 }

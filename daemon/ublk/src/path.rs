@@ -1,7 +1,7 @@
 //! One request, from the kernel to the members and back.
 //!
 //! Owns: what a read, a write, a flush, a discard and a write of zeroes mean for a run that is at one
-//! place, and for one that moves. Invariants: nothing is allocated, logged or waited for but I/O
+//! place, and for one that moves ([`legs`]). Invariants: nothing is allocated, logged or waited for but I/O
 //! and, where a write cannot be made now, time; a request holds the snapshot that it goes by only
 //! while it has I/O in flight; a write that fails on a leg of a move is not answered, but tried
 //! again by the next snapshot.
@@ -12,13 +12,16 @@ use io_uring::types::{Fixed, FsyncFlags, Timespec};
 use io_uring::{opcode, squeue};
 use libublk::UblkUringData;
 use libublk::uring_async::ublk_submit_sqe_async;
-use smol::future::zip;
 use tier_core::event::LegFault;
 
-use crate::chunks::Claim;
 use crate::map::{Home, Place};
-use crate::moving::{Moving, Side};
+use crate::moving::Side;
 use crate::volume::Volume;
+
+mod legs;
+mod memory;
+
+pub(crate) use memory::{Data, Spare};
 
 /// The first pause before what cannot be done now is tried again, and the longest.
 const PAUSE_NANOS: (u32, u32) = (100_000, 12_800_000);
@@ -43,20 +46,6 @@ pub(crate) struct Request {
     pub(crate) is_durable: bool,
 }
 
-/// Where a request's data begin; as long as its bytes, and not read or written by anybody else until
-/// it is answered.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Data(pub(crate) *mut u8);
-
-impl Data {
-    fn plus(self, bytes: u64) -> Self {
-        Self(
-            self.0
-                .wrapping_add(usize::try_from(bytes).unwrap_or(usize::MAX)),
-        )
-    }
-}
-
 /// An errno.
 type Errno = i32;
 
@@ -70,13 +59,18 @@ enum Stop {
 }
 
 /// Serves a request. Gives its bytes, or a negative errno.
-pub(crate) async fn serve(volume: &Volume, request: &Request, data: Data) -> i32 {
+pub(crate) async fn serve(
+    volume: &Volume,
+    request: &Request,
+    data: Data<'_>,
+    spare: &Spare,
+) -> i32 {
     if request.op == Op::Flush {
         return flush(volume).await.map_or_else(|errno| -errno, |()| 0);
     }
     let (mut at, mut pause_nanos) = (request.bytes.start, PAUSE_NANOS.0);
     while at < request.bytes.end {
-        match step(volume, request, at, data).await {
+        match step(volume, request, at, data, spare).await {
             Ok(until) => (at, pause_nanos) = (until, PAUSE_NANOS.0),
             Err(Stop::Failed(errno)) => return -errno,
             Err(Stop::Parked) => {
@@ -89,7 +83,13 @@ pub(crate) async fn serve(volume: &Volume, request: &Request, data: Data) -> i32
 }
 
 /// Serves a request's bytes from `at` on, as far as they are in one run, and tells how far that is.
-async fn step(volume: &Volume, request: &Request, at: u64, data: Data) -> Result<u64, Stop> {
+async fn step(
+    volume: &Volume,
+    request: &Request,
+    at: u64,
+    data: Data<'_>,
+    spare: &Spare,
+) -> Result<u64, Stop> {
     let snapshot = volume.snapshot();
     let run = snapshot.run_at(at).ok_or(Stop::Failed(libc::EIO))?;
     let until = request.bytes.end.min(run.end);
@@ -98,6 +98,7 @@ async fn step(volume: &Volume, request: &Request, at: u64, data: Data) -> Result
         op: request.op,
         within: at - run.start..until - run.start,
         data: data.plus(at - request.bytes.start),
+        spare,
         is_durable: request.is_durable,
     };
     match &run.home {
@@ -116,7 +117,8 @@ struct Piece<'a> {
     op: Op,
     /// From the run's beginning on.
     within: Range<u64>,
-    data: Data,
+    data: Data<'a>,
+    spare: &'a Spare,
     is_durable: bool,
 }
 
@@ -133,7 +135,7 @@ impl Piece<'_> {
     }
 
     /// Writes to a place.
-    async fn put(&self, place: Place, data: Data, length: u64) -> Result<(), Errno> {
+    async fn put(&self, place: Place, data: Data<'_>, length: u64) -> Result<(), Errno> {
         if self.op == Op::WriteZeroes {
             zero(place, length).await?;
         } else {
@@ -158,67 +160,6 @@ impl Piece<'_> {
         if let Some(member) = self.volume.members().get(place.member) {
             member.changed();
         }
-    }
-
-    /// Reads what moves from the source or, where that fails and the target has the same, from there.
-    async fn read_moving(&self, moving: &Moving) -> Result<(), Errno> {
-        let length = self.within.end - self.within.start;
-        let from = |side| moving.leg(side).plus(self.within.start);
-        let may_fall_back =
-            || moving.is_alive(Side::Target) && moving.chunks.are_in_sync(&self.within);
-        if !moving.is_alive(Side::Source) && may_fall_back() {
-            return read(from(Side::Target), self.data, length).await;
-        }
-        let done = read(from(Side::Source), self.data, length).await;
-        if done.is_ok() {
-            return done;
-        }
-        moving.failed(Side::Source, LegFault::Read);
-        if may_fall_back() {
-            return read(from(Side::Target), self.data, length).await;
-        }
-        done
-    }
-
-    /// Writes what moves to both legs, as far as they are in sync, and to the source elsewhere.
-    async fn write_moving(&self, moving: &Moving) -> Result<(), Stop> {
-        if self.op == Op::Discard {
-            // Legs that are alike remain so; what is discarded need not be.
-            return Ok(());
-        }
-        if !moving.is_well() {
-            return Err(Stop::Parked);
-        }
-        let claim = moving.chunks.claim(self.within.clone());
-        let claim = claim.ok_or(Stop::Parked)?;
-        let length = self.within.end - self.within.start;
-        let source = moving.source.plus(self.within.start);
-        let both = zip(
-            self.put(source, self.data, length),
-            self.write_target(moving, &claim),
-        );
-        let (source, target) = both.await;
-        for (side, done) in [(Side::Source, source), (Side::Target, target)] {
-            if done.is_err() {
-                moving.failed(side, LegFault::Write);
-            }
-        }
-        source.and(target).map_err(|_| Stop::Parked)
-    }
-
-    /// Writes to the target what of this is in sync.
-    async fn write_target(&self, moving: &Moving, claim: &Claim<'_>) -> Result<(), Errno> {
-        let mut at = self.within.start;
-        while at < self.within.end {
-            let part = claim.part(at);
-            if part.in_sync {
-                let data = self.data.plus(at - self.within.start);
-                let place = moving.target.plus(at);
-                self.put(place, data, part.bytes.end - at).await?;
-            }
-            at = part.bytes.end;
-        }
-        Ok(())
     }
 }
 
@@ -274,20 +215,20 @@ fn at_most(length: u64) -> u32 {
     u32::try_from(length).map_or(MOST, |length| length.min(MOST))
 }
 
-async fn read(place: Place, data: Data, length: u64) -> Result<(), Errno> {
+async fn read(place: Place, data: Data<'_>, length: u64) -> Result<(), Errno> {
     transfer(length, |at, bytes| {
         let place = place.plus(at);
-        let read = opcode::Read::new(fixed(place.member), data.plus(at).0, bytes);
+        let read = opcode::Read::new(fixed(place.member), data.plus(at).pointer(), bytes);
         read.offset(place.offset).build()
     })
     .await
 }
 
-async fn write(place: Place, data: Data, length: u64, is_durable: bool) -> Result<(), Errno> {
+async fn write(place: Place, data: Data<'_>, length: u64, is_durable: bool) -> Result<(), Errno> {
     let flags = if is_durable { libc::RWF_DSYNC } else { 0 };
     transfer(length, |at, bytes| {
         let place = place.plus(at);
-        let write = opcode::Write::new(fixed(place.member), data.plus(at).0, bytes);
+        let write = opcode::Write::new(fixed(place.member), data.plus(at).pointer(), bytes);
         write.offset(place.offset).rw_flags(flags).build()
     })
     .await

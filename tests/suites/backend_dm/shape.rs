@@ -69,6 +69,8 @@ pub(crate) fn add(id: u64, first: u32, count: u32, source: Leg, target: Leg) -> 
         count,
         source,
         target,
+        trial: None,
+        promises_faster: false,
     }
 }
 

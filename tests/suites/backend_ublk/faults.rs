@@ -1,7 +1,7 @@
 //! A leg that fails: what is parked, what frees it, and what is lost (nothing).
 
-use tier_core::command::DropLeg;
-use tier_core::event::LegFault;
+use tier_core::command::{AddLeg, DropLeg};
+use tier_core::event::{LegFault, Trial};
 use tier_tests::disk::{Answer, Answers, Disk, RunningDisk, Spoil};
 use tier_tests::guest::Guest;
 use tier_tests::io::{Pending, assert_filled, fill, flush};
@@ -13,7 +13,7 @@ use super::shape::{
 };
 use super::*;
 
-const WRITES_FAIL: Answers = Answers {
+pub(super) const WRITES_FAIL: Answers = Answers {
     write: Answer::Fail,
     ..Answers::GOOD
 };
@@ -21,19 +21,19 @@ const FLUSHES_FAIL: Answers = Answers {
     flush: Answer::Fail,
     ..Answers::GOOD
 };
-const ID: MoveId = MoveId(1);
+pub(super) const ID: MoveId = MoveId(1);
 
-type Parked = Pending<Result<(), tier_sys::block::BlockError>>;
+pub(super) type Parked = Pending<Result<(), tier_sys::block::BlockError>>;
 
 /// A volume on two disks that can be made to fail.
-struct Failing<'disks> {
-    disks: &'disks [RunningDisk; 2],
-    rig: Rig,
+pub(super) struct Failing<'disks> {
+    pub(super) disks: &'disks [RunningDisk; 2],
+    pub(super) rig: Rig,
 }
 
 impl<'disks> Failing<'disks> {
     /// On disks that are good again.
-    fn start(disks: &'disks [RunningDisk; 2]) -> Self {
+    pub(super) fn start(disks: &'disks [RunningDisk; 2]) -> Self {
         for disk in disks {
             disk.answer(Answers::GOOD);
         }
@@ -46,6 +46,12 @@ impl<'disks> Failing<'disks> {
         self.rig.backend.add_legs(&[an_add()]).unwrap();
     }
 
+    /// A move that has come so far in its trial.
+    pub(super) fn try_until(&mut self, add: AddLeg, step: Trial) {
+        self.rig.backend.add_legs(&[add]).unwrap();
+        self.rig.wait_until_tried(ID, step);
+    }
+
     /// A move that is complete.
     fn complete(&mut self) {
         self.begin();
@@ -53,7 +59,7 @@ impl<'disks> Failing<'disks> {
     }
 
     /// A write to a region that moves, which is not answered.
-    fn parked(&self) -> Parked {
+    pub(super) fn parked(&self) -> Parked {
         let path = self.rig.path();
         let write = Pending::start(move || fill(&path, region_offset(3), 4096, 9));
         write.assert_parked_for(Duration::from_millis(500));
@@ -61,7 +67,7 @@ impl<'disks> Failing<'disks> {
     }
 
     /// Ends the move, by which the write goes on.
-    fn end(mut self, drop: DropLeg, write: &Parked) {
+    pub(super) fn end(mut self, drop: DropLeg, write: &Parked) {
         let outcome = self.rig.backend.drop_leg(drop).unwrap();
         assert!(matches!(outcome, DropOutcome::Dropped(_)), "{outcome:?}");
         write.within(LONG).expect("the write goes on").unwrap();
@@ -87,6 +93,7 @@ fn legs_that_fail_lose_nothing_and_free_what_they_parked() {
             a_target_that_refuses_a_flush(&disks);
             a_member_that_nothing_is_on_any_more(&disks);
             a_target_that_hangs(&disks);
+            a_target_that_hangs_in_the_copy(&disks);
             a_source_with_a_bad_block(&disks);
         })
         .run();
@@ -200,4 +207,32 @@ fn a_target_that_hangs(disks: &[RunningDisk; 2]) {
     volume.disks[1].answer(Answers::GOOD);
     write.within(LONG).expect("the write goes on").unwrap();
     volume.end(undo(&an_add()), &Pending::start(|| Ok(())));
+}
+
+/// What waits for the copy goes on before the target answers, or it would never.
+fn a_target_that_hangs_in_the_copy(disks: &[RunningDisk; 2]) {
+    let mut volume = Failing::start(disks);
+    volume.disks[1].answer(Answers::HUNG);
+    volume.begin();
+    wait_until("the copy hangs", LONG, || disks[1].hanging() > 0);
+    let path = volume.rig.path();
+    // It waits for the chunks that are being copied, the first of the move.
+    let write = Pending::start(move || fill(&path, region_offset(2), 4096, 4));
+    write.assert_parked_for(Duration::from_millis(500));
+    let error = volume.rig.backend.drop_leg(undo(&an_add())).unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    write.within(LONG).expect("the write goes on").unwrap();
+    // The target is not given up, for it may be written yet.
+    let error = volume.rig.backend.set_map(&[ID]).unwrap_err();
+    assert!(matches!(error, BackendError::StillMirrors(ID)), "{error}");
+    let refused = volume.rig.backend.drop_leg(finish(&an_add())).unwrap_err();
+    assert!(refused.is_transient(), "{refused}");
+    volume.disks[1].answer(Answers::GOOD);
+    wait_until("the copy has ended", LONG, || {
+        volume.rig.backend.drop_leg(undo(&an_add())).is_ok()
+    });
+    volume.rig.backend.set_map(&[ID]).unwrap();
+    assert_filled(&volume.rig.path(), region_offset(2), 4096, 4);
+    assert_filled(&volume.rig.path(), region_offset(2) + 4096, 65536, 3);
+    volume.rig.stop();
 }

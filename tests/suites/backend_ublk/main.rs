@@ -14,21 +14,25 @@ mod moves;
 mod requests;
 #[path = "../backend_dm/shape.rs"]
 mod shape;
+mod stages;
 #[path = "../backend_dm/transcript.rs"]
 mod transcript;
+mod trial;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tier_core::event::MirrorState;
+use tier_core::command::DropLeg;
+use tier_core::event::{MirrorState, Trial};
 use tier_core::units::MoveId;
 use tier_core::volume::Extent;
 use tier_tests::io::wait_until;
+use tier_tests::load::Load;
 use tier_ublk::device::{self, Begin, Device, DeviceError, Shape};
 use tierd::backend::ublk::{UblkBackend, claim};
-use tierd::backend::{Backend as _, LegState};
+use tierd::backend::{Backend as _, DropOutcome, LegState};
 
 use shape::{extents, layout_on};
 
@@ -51,6 +55,11 @@ impl Rig {
 
     /// The same with its data elsewhere.
     fn of(nodes: [&Path; 2], extents: &[Extent]) -> Self {
+        Self::begin(Begin::New, nodes, extents)
+    }
+
+    /// The same as a new device, or as the one whose server is gone.
+    fn begin(begin: Begin, nodes: [&Path; 2], extents: &[Extent]) -> Self {
         let layout = layout_on(nodes);
         // The kernel gives up what an earlier server had a moment after its end.
         let members = claim(&layout, LONG).unwrap();
@@ -63,7 +72,7 @@ impl Rig {
         };
         let (ready, is_ready) = channel();
         let server = std::thread::spawn(move || {
-            let device = Device::make(Begin::New)?;
+            let device = Device::make(begin)?;
             let id = device.id();
             device.serve(&volume, shape, move |path| ready.send((id, path)).unwrap())
         });
@@ -97,6 +106,32 @@ impl Rig {
         wait_until("the copy is complete", LONG, || {
             self.state(id).is_complete()
         });
+    }
+
+    /// Waits until the trial of a move's target has come so far.
+    fn wait_until_tried(&mut self, id: MoveId, step: Trial) {
+        let said = format!("{step:?}");
+        wait_until(&said, LONG, || self.state(id).trial == Some(step));
+    }
+
+    /// Drops a leg as the engine does: what takes too long is asked for again.
+    fn must_drop(&mut self, drop: DropLeg) {
+        let mut outcome = self.backend.drop_leg(drop);
+        wait_until("the leg is dropped", LONG, || match &outcome {
+            Err(error) if error.is_transient() => {
+                outcome = self.backend.drop_leg(drop);
+                false
+            }
+            _ => true,
+        });
+        let outcome = outcome.unwrap();
+        assert!(matches!(outcome, DropOutcome::Dropped(_)), "{outcome:?}");
+    }
+
+    /// Ends a load, sees that all of it is there, and removes the device.
+    fn stop_under(self, load: Load) {
+        load.stop().verify();
+        self.stop();
     }
 
     /// Removes the device; its server ends by that.

@@ -104,7 +104,8 @@ impl Migrate {
                 one.device = Device::Mirror;
                 self.adopt_other_leg(&mut one)?;
                 one.observe(state);
-                if one.home == Kept::Source && one.was_complete {
+                // While its target is tried, no flush has been ordered.
+                if one.home == Kept::Source && one.was_complete && !one.is_on_trial() {
                     one.fail(
                         "it was complete when the daemon ended, and its flush may have failed",
                     );

@@ -164,6 +164,8 @@ impl Migrate {
                 count: one.count,
                 source: one.source,
                 target: one.target,
+                trial: Some(self.limits.trial),
+                promises_faster: one.to < one.from,
             });
             self.live.insert(id, one);
         }

@@ -5,7 +5,7 @@
 //! a finishing one differ only in what is known. May not: change a fact; answers do that.
 
 use crate::command::{MoveReport, Reason, Stage};
-use crate::event::{Kept, MirrorState};
+use crate::event::{Kept, LegFault, MirrorState};
 use crate::units::{Generation, MoveId, Now, VolumeRegion};
 use crate::volume::{Class, Leg};
 
@@ -121,7 +121,7 @@ impl Move {
         let keep = self.keeps();
         if self.home != keep {
             let ready = match keep {
-                Kept::Target if !self.was_complete => return Step::Wait,
+                Kept::Target if !self.was_complete || self.is_on_trial() => return Step::Wait,
                 Kept::Target if !self.flushed => return Step::Flush,
                 Kept::Target | Kept::Source => around.can_commit,
             };
@@ -171,6 +171,11 @@ impl Move {
         self.mirror.is_none_or(|state| state.target_alive)
     }
 
+    /// Whether the target is still being tried, so that it must not be committed yet.
+    pub(crate) fn is_on_trial(&self) -> bool {
+        self.mirror.is_some_and(MirrorState::is_on_trial)
+    }
+
     /// Whether one leg failed and nobody knows which.
     pub(crate) fn is_in_doubt(&self) -> bool {
         self.stale.is_none() && self.mirror.is_some_and(MirrorState::is_in_doubt)
@@ -184,7 +189,10 @@ impl Move {
         let in_sync = state.in_sync_chunks == state.total_chunks && state.total_chunks > 0;
         self.was_complete |= in_sync && state.target_alive;
         if !state.target_alive && state.source_alive {
-            self.target_failed = true;
+            // Where a target is slow, its other ranges are so too: this one is not worse.
+            let is_slow =
+                |fault| matches!(fault, LegFault::Slow { .. } | LegFault::Unanswered { .. });
+            self.target_failed |= !state.fault.is_some_and(is_slow);
             self.fail(&self.says_failed(Kept::Target));
         } else if !state.source_alive && state.target_alive && !self.was_complete {
             let text = self.says_failed(Kept::Source);
@@ -213,9 +221,13 @@ impl Move {
             Kept::Target => ("target", self.target),
         };
         let fault = self.mirror.and_then(|state| state.fault);
+        let failed = match fault {
+            Some(LegFault::Slow { .. }) => "is too slow",
+            _ => "failed",
+        };
         let fault = fault.map_or_else(String::new, |fault| format!(": {fault}"));
         format!(
-            "its {name} failed, on member {} from region {} on{fault}",
+            "its {name} {failed}, on member {} from region {} on{fault}",
             leg.member, leg.first
         )
     }

@@ -8,6 +8,7 @@ mod heads;
 mod place;
 mod recovery;
 mod requests;
+mod trial;
 
 use crate::command::{Command, Commit, Reply, Stage};
 use crate::event::{Event, MirrorState, Target};

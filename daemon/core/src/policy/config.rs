@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::trial::TrialPolicy;
 use crate::migrate::Limits;
 use crate::units::nanos;
 use crate::wear::WearConfig;
@@ -66,6 +67,8 @@ pub struct PolicyConfig {
     pub extents_max: u32,
     /// How much may be written to flash, and what it costs.
     pub wear: WearConfig,
+    /// How the target of a move is tried, by backends that can.
+    pub trial: TrialPolicy,
 }
 
 impl Default for PolicyConfig {
@@ -95,6 +98,7 @@ impl Default for PolicyConfig {
             pending_max: 1_024,
             extents_max: 0,
             wear: WearConfig::default(),
+            trial: TrialPolicy::default(),
         }
     }
 }
@@ -172,7 +176,8 @@ impl PolicyConfig {
         bounded(&shares, "from 0 to 0.9", |value| {
             (0.0..=0.9).contains(&value)
         })?;
-        self.wear.check()
+        self.wear.check()?;
+        self.trial.check()
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -182,6 +187,7 @@ impl PolicyConfig {
             retry_nanos: nanos(self.retry_seconds),
             failed_range_nanos: nanos(self.failed_range_seconds),
             rest_nanos: nanos(self.rest_seconds),
+            trial: self.trial,
         }
     }
 }

@@ -5,14 +5,17 @@
 //! on both, and acknowledged when both have it; a write that a leg refuses is parked, marks the
 //! leg dead and the chunk out of sync; chunks out of sync take no writes while a leg is dead; a
 //! read error marks the leg dead; a swap issues parked writes again on the leg that stays.
+//!
+//! Every other move is tried, as the ublk backend does it: when all is copied, some steps later, it is
+//! complete; or its target is found slow, which parks nothing.
 
 use std::collections::BTreeMap;
 
 use super::disks::{CHUNKS, Disks, Failed, place};
 use super::random::Random;
 use crate::command::{AddLeg, DropLeg};
-use crate::event::{AdoptedMove, AdoptedStage, Kept, MirrorState};
-use crate::units::{MoveId, VolumeRegion};
+use crate::event::{AdoptedMove, AdoptedStage, Kept, LegFault, MirrorState, Trial};
+use crate::units::{Micros, MoveId, VolumeRegion};
 use crate::volume::Leg;
 
 /// What became of a write.
@@ -32,6 +35,9 @@ struct Mirror {
     in_sync: Vec<bool>,
     source_alive: bool,
     target_alive: bool,
+    /// What is left of the target's trial, and whether it failed by being slow.
+    trial: Option<Trial>,
+    is_slow: bool,
     /// (chunk of the move, stamp).
     parked: Vec<(usize, u64)>,
 }
@@ -57,12 +63,17 @@ pub(super) struct Kernel {
 
 impl Mirror {
     fn state(&self) -> MirrorState {
+        let slow = LegFault::Slow {
+            source: Micros(1),
+            target: Micros(9),
+        };
         MirrorState {
             in_sync_chunks: self.in_sync.iter().filter(|&&sync| sync).count() as u64,
             total_chunks: self.in_sync.len() as u64,
             source_alive: self.source_alive,
-            target_alive: self.target_alive,
-            fault: None,
+            target_alive: self.target_alive && !self.is_slow,
+            fault: self.is_slow.then_some(slow),
+            trial: self.trial,
         }
     }
 
@@ -115,12 +126,19 @@ impl Mirror {
         Err(Failed)
     }
 
-    /// Copies one chunk, if one is left.
-    fn copy(&mut self, add: &AddLeg, disks: &mut Disks) {
-        if !self.source_alive || !self.target_alive {
+    /// Copies one chunk, if one is left; else the trial goes on.
+    fn copy(&mut self, add: &AddLeg, disks: &mut Disks, random: &mut Random) {
+        if !self.source_alive || !self.target_alive || self.is_slow {
             return;
         }
         let Some(chunk) = self.copied.iter().position(|&copied| !copied) else {
+            self.is_slow = self.trial.is_some() && random.one_in(12);
+            self.trial = match self.trial {
+                Some(Trial::Ahead) => Some(Trial::Reads(50)),
+                Some(Trial::Reads(_)) => Some(Trial::Writes(50)),
+                Some(Trial::Writes(_)) if self.is_slow => self.trial,
+                Some(Trial::Writes(_)) | None => None,
+            };
             return;
         };
         let Ok(stamp) = disks.read(place(add.source, chunk)) else {
@@ -235,7 +253,7 @@ impl Kernel {
             return;
         };
         if let Device::Mirror(mirror) = &mut moved.device {
-            mirror.copy(&moved.add, disks);
+            mirror.copy(&moved.add, disks, random);
         }
     }
 
@@ -305,6 +323,8 @@ impl Kernel {
             in_sync: vec![false; chunks],
             source_alive: true,
             target_alive: true,
+            trial: (add.id.0 % 2 == 1).then_some(Trial::Ahead),
+            is_slow: false,
             parked: Vec::new(),
         };
         self.insert(add, Device::Mirror(mirror));

@@ -202,6 +202,7 @@ mod tests {
             source_alive,
             target_alive,
             fault: None,
+            trial: None,
         }
     }
 

@@ -39,6 +39,7 @@ pub fn parse_mirror_status(status: &str, events: u32) -> Option<MirrorState> {
         fault: fault(letters[0])
             .or_else(|| fault(letters[1]))
             .or(forgotten),
+        trial: None,
     };
     // A mirror without chunks would count as complete.
     (state.total_chunks > 0 && state.in_sync_chunks <= state.total_chunks).then_some(state)

@@ -3,7 +3,8 @@
 //! Owns: the volume's map in regions, and the moves under way; what is served is made from them
 //! ([`tier_ublk`]). A move is in the map from its first leg on, so nothing is ever held: a verb
 //! exchanges the map, and what goes by the old one ends by itself. A leg that is dropped is given up
-//! only then; until that, [`Backend::drop_leg`] says that it took too long, and is asked again.
+//! only then; until that, [`Backend::drop_leg`] says that it took too long, and is asked again. What
+//! was parked goes on all the while, on the leg that is kept.
 //!
 //! Invariants: those of the trait. The map is in memory alone: after the death of the process it is
 //! made from the records, as after a power cut, and moves begin anew.
@@ -54,8 +55,12 @@ struct Move {
 enum Stage {
     /// Both legs are written.
     Mirror { moving: Arc<Moving>, copier: Copier },
-    /// New requests go to this leg alone; others may still be under way.
-    Leaving { leg: Leg, change: Change },
+    /// New requests go to this leg alone; others, or a copy to the other leg, may still be under way.
+    Leaving {
+        leg: Leg,
+        change: Change,
+        copier: Copier,
+    },
     /// All go to this leg.
     Linear(Leg),
 }
@@ -89,6 +94,15 @@ impl UblkBackend {
     #[must_use]
     pub const fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// From now on, a move copies so many bytes in a second at most; 0: as many as it can.
+    pub fn set_pace(&self, id: MoveId, bytes_per_second: u64) -> Result<(), BackendError> {
+        let found = self.moves.get(&id).ok_or(BackendError::NoSuchMove(id))?;
+        if let Stage::Mirror { moving, .. } = &found.stage {
+            moving.set_pace(bytes_per_second);
+        }
+        Ok(())
     }
 
     /// Serves what the map and the moves say from now on.
@@ -130,12 +144,13 @@ impl UblkBackend {
     fn moving(&self, add: &AddLeg) -> Result<Arc<Moving>, BackendError> {
         let bytes = |region: u32| u64::from(region) * region_bytes(&self.layout);
         let end = add.first.0.saturating_add(add.count);
-        Ok(Arc::new(Moving::new(
+        let moving = Moving::new(
             add.id,
             bytes(add.first.0)..bytes(end),
             place(&self.layout, add.source)?,
             place(&self.layout, add.target)?,
-        )))
+        );
+        Ok(Arc::new(moving.tried(add.trial, add.promises_faster)))
     }
 
     /// Begins the copy of a move that is served already; where that fails, it is to be linear again.
@@ -165,26 +180,50 @@ impl UblkBackend {
         self.moves.get_mut(&id).ok_or(BackendError::NoSuchMove(id))
     }
 
-    /// Ends a mirror: stops its copy, and has new requests go to one leg alone.
+    /// Ends a mirror: has new requests go to one leg alone, and stops its copy. What is under way then
+    /// is waited for by who called this; there is no way back from here.
     fn leave(&mut self, drop: DropLeg) -> Result<Option<MirrorState>, BackendError> {
-        let found = self.find(drop.id)?;
-        let Stage::Mirror { moving, copier } = &found.stage else {
-            return Ok(None);
+        let found = self.moves.remove(&drop.id);
+        let Move { add, stage } = found.ok_or(BackendError::NoSuchMove(drop.id))?;
+        let (stage, left) = match stage {
+            Stage::Mirror { moving, copier } => self.leave_mirror(add, drop, moving, copier),
+            other => (other, Ok(None)),
         };
-        let state = moving.state();
-        if drop.require_complete && !state.is_complete() {
-            return Ok(Some(state));
+        self.moves.insert(drop.id, Move { add, stage });
+        left
+    }
+
+    fn leave_mirror(
+        &mut self,
+        add: AddLeg,
+        drop: DropLeg,
+        moving: Arc<Moving>,
+        copier: Copier,
+    ) -> (Stage, Result<Option<MirrorState>, BackendError>) {
+        let found = moving.state();
+        // A target that lacks anything would be written by the copy while it serves.
+        let is_all_there = found.in_sync_chunks == found.total_chunks;
+        let (leg, is_fit) = match drop.keep {
+            Kept::Source => (add.source, true),
+            Kept::Target => (add.target, is_all_there),
+        };
+        if !is_fit || drop.require_complete && !found.is_complete() {
+            return (Stage::Mirror { moving, copier }, Ok(Some(found)));
         }
-        moving.stop();
-        wait_for(drop.id, || copier.has_ended())?;
-        let leg = match drop.keep {
-            Kept::Source => found.add.source,
-            Kept::Target => found.add.target,
-        };
-        found.stage = Stage::Linear(leg);
-        let change = self.serve()?;
-        self.find(drop.id)?.stage = Stage::Leaving { leg, change };
-        Ok(None)
+        let stage = Stage::Linear(leg);
+        self.moves.insert(add.id, Move { add, stage });
+        match self.serve() {
+            Ok(change) => {
+                moving.stop();
+                let leaving = Stage::Leaving {
+                    leg,
+                    change,
+                    copier,
+                };
+                (leaving, Ok(None))
+            }
+            Err(error) => (Stage::Mirror { moving, copier }, Err(error)),
+        }
     }
 }
 
@@ -291,8 +330,13 @@ impl Backend for UblkBackend {
             return Ok(DropOutcome::Refused(state));
         }
         let found = self.find(drop.id)?;
-        if let Stage::Leaving { leg, change } = &found.stage {
-            wait_for(drop.id, || change.is_over())?;
+        if let Stage::Leaving {
+            leg,
+            change,
+            copier,
+        } = &found.stage
+        {
+            wait_for(drop.id, || change.is_over() && copier.has_ended())?;
             found.stage = Stage::Linear(*leg);
         }
         match found.stage {
@@ -316,9 +360,10 @@ impl Backend for UblkBackend {
             map.set(found.add.first, found.add.count, Home::Member(leg));
         }
         self.check_healthy()?;
+        let snapshot = snapshot(&self.layout, &map, &self.moves)?;
         self.map = map;
         self.moves.retain(|id, _| !fold.contains(id));
-        self.serve()?;
+        self.volume.replace(snapshot);
         Ok(Hold {
             total: begins.elapsed(),
             drain: Duration::ZERO,
