@@ -50,16 +50,19 @@ pub(crate) fn ensure(name: &VolumeName, device: DeviceNumber) -> Result<PathBuf,
     Ok(link)
 }
 
-/// Leads the link to this node, which udev has no rule for.
+/// Leads the link to this node. Where udev runs, its rule does the same.
 pub(crate) fn lead(name: &VolumeName, node: &Path) -> io::Result<PathBuf> {
     let link = path(name);
     make(&link, node)?;
     Ok(link)
 }
 
-/// Removes a link that was made by [`lead`].
+/// Removes a link that was made by [`lead`], if udev has not.
 pub(crate) fn take_away(name: &VolumeName) -> io::Result<()> {
-    fs::remove_file(path(name))
+    match fs::remove_file(path(name)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Removes the link, where udev does not.

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tier_core::command::{AddLeg, DropLeg};
 use tier_core::event::{AdoptedMove, MirrorState};
 use tier_core::units::MoveId;
@@ -18,13 +19,14 @@ pub mod error;
 pub mod fake;
 pub mod layout;
 pub(crate) mod link;
+pub mod settle;
 pub mod ublk;
 
 pub use error::BackendError;
 pub use layout::{Layout, MemberDevice, NameError, VolumeName};
 
 /// One hold: how long new I/O was kept waiting.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// From the suspend call to the return of the resume call.
     pub total: Duration,

@@ -17,9 +17,9 @@ use tier_sys::block::{Access, BlockDevice, BlockError};
 
 use super::assemble::{AssembleError, Assembled, layout};
 use super::discover::Found;
+use crate::backend::BackendError;
 use crate::backend::dm::DmBackend;
-use crate::backend::dm::settle::NeedsCommit;
-use crate::backend::{Backend as _, BackendError};
+use crate::backend::settle::{NeedsCommit, Settle};
 
 /// What settling a volume did.
 #[derive(Debug, Default)]
@@ -99,7 +99,7 @@ fn timed_out(outcome: &Result<Report, SettleError>) -> bool {
     }
 }
 
-/// Settles what can be with the present bound on holds. Safe to repeat; what was ended is added.
+/// Settles what can be with the present bound on holds.
 fn settle_within(
     assembled: &mut Assembled,
     ended: &mut Vec<(MoveId, Kept)>,
@@ -110,6 +110,17 @@ fn settle_within(
         paths,
         ..
     } = assembled;
+    end_moves(backend, store, paths, ended)
+}
+
+/// Ends every move: on the leg that the record names or, where that one is not whole and the other
+/// is, on that one, which is committed before. Safe to repeat; what was ended is added.
+pub(crate) fn end_moves(
+    backend: &mut impl Settle,
+    store: &mut Store,
+    paths: &[(MemberIndex, PathBuf)],
+    ended: &mut Vec<(MoveId, Kept)>,
+) -> Result<Report, SettleError> {
     let mut report = Report::default();
     // A commit of the whole leg may be needed once for each move, and then settles it.
     loop {

@@ -7,6 +7,8 @@ use tier_tests::io::{Pending, assert_filled, fill, flush};
 use tier_tests::test_name;
 use tierd::backend::BackendError;
 
+use tierd::backend::settle::Settle as _;
+
 use super::*;
 
 /// A region that is being moved, by [`an_add`].

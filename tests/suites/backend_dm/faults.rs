@@ -11,6 +11,8 @@ use tierd::backend::BackendError;
 use tierd::backend::dm::events::DmEvents;
 
 use super::moves::slow_down;
+use tierd::backend::settle::Settle as _;
+
 use super::*;
 
 const WRITES_FAIL: Answers = Answers {

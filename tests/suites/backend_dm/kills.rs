@@ -9,6 +9,8 @@ use tier_tests::guest::Guest;
 use tier_tests::test_name;
 
 use super::moves::verifying_load;
+use tierd::backend::settle::Settle as _;
+
 use super::*;
 
 /// Set for the process that is to be killed: the nodes of its two disks.

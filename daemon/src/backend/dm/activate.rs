@@ -16,6 +16,7 @@ use super::map::VolumeMap;
 use super::names::Device;
 use super::table::{Place, Segment, Target};
 use super::{DmBackend, not_ours};
+use crate::backend::settle::{Settle, Settled, settle};
 use crate::backend::{Backend as _, BackendError, KernelMap, MemberDevice, link};
 
 /// How a volume came to run.
@@ -354,5 +355,13 @@ const fn rules(device: Device) -> UdevRules {
         Device::Area(_) | Device::Absent(_) | Device::Move(_) | Device::Mirror(_) => {
             UdevRules::NodeOnly
         }
+    }
+}
+
+impl Settle for DmBackend {
+    /// Lets run what a death left held, first.
+    fn settle(&mut self, record: &[Extent]) -> Result<Settled, BackendError> {
+        self.mend()?;
+        settle(self, record)
     }
 }

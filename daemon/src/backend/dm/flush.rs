@@ -13,7 +13,7 @@ const FLUSHES_ONCE: (u32, u32) = (6, 11);
 const EXTENTS_MAX_EACH: u32 = 2_000;
 
 /// Extents at which a table takes one or two tenths of a second to load.
-const EXTENTS_MAX_ONCE: u32 = 20_000;
+pub(crate) const EXTENTS_MAX_ONCE: u32 = 20_000;
 
 /// How many extents promotions may cut a volume into on the kernel that runs.
 #[must_use]

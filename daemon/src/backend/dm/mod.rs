@@ -46,7 +46,6 @@ mod hold;
 pub(super) mod map;
 mod moves;
 pub mod names;
-pub mod settle;
 pub mod status;
 pub mod table;
 
@@ -58,7 +57,6 @@ use self::table::{Mirror, Place, Segment, Target, after_lead_in, difference};
 use super::{Added, Backend, BackendError, DropOutcome, Hold, KernelMap, Layout, LegState};
 
 pub use self::activate::{Activated, Activation, Missing};
-pub use self::settle::{NeedsCommit, Settled};
 
 /// How long a hold waits for I/O in flight before it is given up: 500 ms.
 pub const HOLD_LIMIT: Duration = Duration::from_millis(500);

@@ -27,6 +27,7 @@ use tier_ublk::volume::{Change, Volume};
 
 use super::dm::adds;
 use super::dm::map::{Home, VolumeMap};
+use super::settle::Settle;
 use super::{
     Added, Backend, BackendError, DropOutcome, Hold, KernelMap, Layout, LegState, MemberDevice,
 };
@@ -371,6 +372,8 @@ impl Backend for UblkBackend {
         })
     }
 }
+
+impl Settle for UblkBackend {}
 
 /// Waits for something of a move, within the limit.
 fn wait_for(id: MoveId, holds: impl Fn() -> bool) -> Result<(), BackendError> {

@@ -9,9 +9,7 @@ use tier_core::event::{AdoptedMove, AdoptedStage, Kept, MirrorState};
 use tier_core::units::MoveId;
 use tier_core::volume::{Extent, Leg};
 
-use super::DmBackend;
-use super::names::Device;
-use crate::backend::{Backend as _, BackendError, DropOutcome};
+use super::{Backend, BackendError, DropOutcome};
 
 /// A move whose recorded home is not the leg to keep.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,83 +55,90 @@ enum Choice {
     CommitFirst(Kept),
 }
 
-impl DmBackend {
-    /// Turns each mirror into the leg that `record` names as its run's home. Lets run what a death
-    /// left held. A volume that does not run is settled.
-    pub fn settle(&mut self, record: &[Extent]) -> Result<Settled, BackendError> {
-        self.mend()?;
-        let map = match self.read_back() {
-            Err(BackendError::NotRunning { .. }) => return Ok(Settled::default()),
-            other => other?,
-        };
-        let mut settled = Settled::default();
-        for found in map.moves {
-            let AdoptedStage::Mirror(state) = found.stage else {
-                continue;
-            };
-            match self.settle_one(record, &found, state) {
-                Ok(Ok(keep)) => settled.dropped.push((found.id, keep)),
-                Ok(Err(needs_commit)) => settled.needs_commit.push(needs_commit),
-                Err(error) => settled.failed.push((found.id, error)),
-            }
-        }
-        Ok(settled)
+/// A backend whose moves can be ended without the engine.
+pub trait Settle: Backend + Sized {
+    /// Turns each mirror into the leg that `record` names as its run's home. A volume that does not
+    /// run is settled.
+    fn settle(&mut self, record: &[Extent]) -> Result<Settled, BackendError> {
+        settle(self, record)
     }
+}
 
-    /// Gives the leg that was kept, or what is to be committed first.
-    fn settle_one(
-        &mut self,
-        record: &[Extent],
-        found: &AdoptedMove,
-        state: MirrorState,
-    ) -> Result<Result<Kept, NeedsCommit>, BackendError> {
-        let keep = match self.choose(record, found, state)? {
-            Choice::CommitFirst(keep) => return Ok(Err(needs_commit(found, keep, state))),
-            Choice::Keep(keep) => keep,
+/// What [`Settle::settle`] does on every backend.
+pub(super) fn settle(
+    backend: &mut impl Backend,
+    record: &[Extent],
+) -> Result<Settled, BackendError> {
+    let map = match backend.read_back() {
+        Err(BackendError::NotRunning { .. }) => return Ok(Settled::default()),
+        other => other?,
+    };
+    let mut settled = Settled::default();
+    for found in map.moves {
+        let AdoptedStage::Mirror(state) = found.stage else {
+            continue;
         };
-        let drop = DropLeg {
-            id: found.id,
-            keep,
-            leg: match keep {
-                Kept::Source => found.source,
-                Kept::Target => found.target,
-            },
-            require_complete: false,
-        };
-        match self.drop_leg(drop)? {
-            DropOutcome::Dropped(_) => Ok(Ok(keep)),
-            // Only now is it known which leg has everything.
-            DropOutcome::Refused(state) => match self.choose(record, found, state)? {
-                Choice::CommitFirst(keep) => Ok(Err(needs_commit(found, keep, state))),
-                Choice::Keep(_) => Err(BackendError::UnhealthyMove {
-                    id: found.id,
-                    state,
-                }),
-            },
+        match settle_one(backend, record, &found, state) {
+            Ok(Ok(keep)) => settled.dropped.push((found.id, keep)),
+            Ok(Err(needs_commit)) => settled.needs_commit.push(needs_commit),
+            Err(error) => settled.failed.push((found.id, error)),
         }
     }
+    Ok(settled)
+}
 
-    fn choose(
-        &self,
-        record: &[Extent],
-        found: &AdoptedMove,
-        state: MirrorState,
-    ) -> Result<Choice, BackendError> {
-        let recorded = recorded_home(record, found);
-        let home = match recorded {
-            Some(leg) if leg == found.source => Kept::Source,
-            Some(leg) if leg == found.target => Kept::Target,
-            _ => {
-                return Err(BackendError::Mismatch {
-                    device: self.names.name(Device::Move(found.id)),
-                    sector: 0,
-                    found: format!("a mirror of {:?} and {:?}", found.source, found.target),
-                    wanted: format!("{recorded:?}"),
-                });
-            }
-        };
-        Ok(choose(home, state))
+/// Gives the leg that was kept, or what is to be committed first.
+fn settle_one(
+    backend: &mut impl Backend,
+    record: &[Extent],
+    found: &AdoptedMove,
+    state: MirrorState,
+) -> Result<Result<Kept, NeedsCommit>, BackendError> {
+    let keep = match choice(record, found, state)? {
+        Choice::CommitFirst(keep) => return Ok(Err(needs_commit(found, keep, state))),
+        Choice::Keep(keep) => keep,
+    };
+    let drop = DropLeg {
+        id: found.id,
+        keep,
+        leg: match keep {
+            Kept::Source => found.source,
+            Kept::Target => found.target,
+        },
+        require_complete: false,
+    };
+    match backend.drop_leg(drop)? {
+        DropOutcome::Dropped(_) => Ok(Ok(keep)),
+        // Only now is it known which leg has everything.
+        DropOutcome::Refused(state) => match choice(record, found, state)? {
+            Choice::CommitFirst(keep) => Ok(Err(needs_commit(found, keep, state))),
+            Choice::Keep(_) => Err(BackendError::UnhealthyMove {
+                id: found.id,
+                state,
+            }),
+        },
     }
+}
+
+fn choice(
+    record: &[Extent],
+    found: &AdoptedMove,
+    state: MirrorState,
+) -> Result<Choice, BackendError> {
+    let recorded = recorded_home(record, found);
+    let home = match recorded {
+        Some(leg) if leg == found.source => Kept::Source,
+        Some(leg) if leg == found.target => Kept::Target,
+        _ => {
+            return Err(BackendError::Mismatch {
+                device: format!("move {}", found.id),
+                sector: 0,
+                found: format!("a mirror of {:?} and {:?}", found.source, found.target),
+                wanted: format!("{recorded:?}"),
+            });
+        }
+    };
+    Ok(choose(home, state))
 }
 
 fn needs_commit(found: &AdoptedMove, keep: Kept, state: MirrorState) -> NeedsCommit {
