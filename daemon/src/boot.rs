@@ -10,9 +10,10 @@ use tier_store::open::OpenOptions;
 use crate::cli::Activate;
 use crate::config::Config;
 use crate::exit::{ExitCode, Failure};
-use crate::serve::check_not_on_ublk;
+use crate::serve::{JoinError, LaunchError};
 use crate::turn::{self, Turn};
 use crate::volume::assemble::{AssembleError, assemble};
+use crate::volume::bring_up::{Up, bring_up};
 use crate::volume::claimed::{Claimed, scan_claimed};
 use crate::volume::discover::{Found, Scan, scan};
 use crate::volume::settle;
@@ -40,14 +41,21 @@ pub fn activate(config: &Config, what: &Activate) -> Result<ExitCode, Failure> {
             continue;
         }
         let options = OpenOptions::default();
-        match check_not_on_ublk(config, name).and_then(|()| assemble(members, &options)) {
-            Ok(assembled) => {
+        match bring_up(config, members, &options, None) {
+            Ok(Up::Dm(assembled)) => {
                 up += 1;
                 let device = assembled.activated.link.display().to_string();
                 tracing::info!(volume = name, device, how = ?assembled.activated.how, "volume is up");
             }
-            // A process that serves it has brought it up.
-            Err(AssembleError::Held { .. } | AssembleError::OnUblk { .. }) => up += 1,
+            Ok(Up::Ublk(_, opened)) => {
+                up += 1;
+                tracing::info!(volume = name, device = %opened.link.display(), "volume is up");
+            }
+            // Who has it has brought it up.
+            Err(
+                AssembleError::Held { .. }
+                | AssembleError::Launch(LaunchError::Join(JoinError::Busy)),
+            ) => up += 1,
             Err(error) => worst = Some(tell(name, failure(error))),
         }
     }
@@ -160,7 +168,8 @@ pub(crate) fn failure(error: AssembleError) -> Failure {
         AssembleError::Backend(crate::backend::BackendError::Unavailable { .. }) => {
             ExitCode::KernelFeature
         }
-        AssembleError::Store(
+        AssembleError::DegradedOnUblk(_)
+        | AssembleError::Store(
             OpenError::ActedOn { .. }
             | OpenError::Split { .. }
             | OpenError::Behind { .. }
@@ -170,7 +179,12 @@ pub(crate) fn failure(error: AssembleError) -> Failure {
             ExitCode::DeviceFailed
         }
         AssembleError::Store(_) | AssembleError::Name(_) => ExitCode::MetadataUnreadable,
+        AssembleError::Launch(LaunchError::Join(JoinError::Busy) | LaunchError::InUse(_)) => {
+            ExitCode::InUse
+        }
         AssembleError::Mark(_)
+        | AssembleError::Record(_)
+        | AssembleError::Launch(_)
         | AssembleError::Device(_)
         | AssembleError::Backend(_)
         | AssembleError::Twice { .. } => ExitCode::DeviceFailed,

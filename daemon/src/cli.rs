@@ -53,15 +53,20 @@ pub enum Command {
     /// Turns every mirror of a move into the leg that its record names, so that no write waits
     /// for a daemon that is gone. Changes nothing while a daemon is running. Safe to repeat.
     Settle,
-    /// Serve a stopped volume on ublk, until its device is removed.
+    /// Serve a volume on ublk, until it is stopped.
     ///
-    /// Not connected to the daemon yet: nothing moves. When this process dies, the volume's I/O waits
-    /// until it is started again.
-    #[command(hide = true)]
+    /// The daemon and `activate` start this by themselves for volumes whose backend is ublk. It goes on
+    /// without them. When it dies, the volume's I/O waits until it is started again; nothing fails.
     Serve(Serve),
     /// For udev: print what it should know of this device if it is a member; fail silently if not.
     #[command(hide = true)]
     MemberProperties {
+        /// Node of the device.
+        device: PathBuf,
+    },
+    /// For udev: print of which volume on ublk this is the device; fail silently if of none.
+    #[command(hide = true)]
+    VolumeProperties {
         /// Node of the device.
         device: PathBuf,
     },
@@ -100,7 +105,7 @@ impl Cli {
         if cli.command.is_none() && !cli.check_config {
             return Err(Self::command_with_help().error(
                 clap::error::ErrorKind::MissingSubcommand,
-                "say what to do: run, activate or settle (or --check-config)",
+                "say what to do: run, activate, settle or serve (or --check-config)",
             ));
         }
         Ok(cli)

@@ -15,7 +15,7 @@ mod sections;
 mod tests;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 pub use tier_config::ConfigError;
@@ -27,6 +27,9 @@ pub use self::sections::{DaemonConfig, ForecastConfig, Intervals, ProbeConfig, R
 
 /// Where the configuration is looked for when the command line names no file.
 pub const DEFAULT_PATH: &str = "/etc/tierd/tierd.toml";
+
+/// Where, by default, what goes with the boot lies.
+pub const RUN: &str = "/run/tierd";
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -44,6 +47,9 @@ pub struct Config {
     pub forecast: ForecastConfig,
     /// Recording what happened, to replay it.
     pub record: RecordConfig,
+    /// The file that the command line named, for processes that are to go by the same.
+    #[serde(skip)]
+    pub source: Option<PathBuf>,
 }
 
 impl Config {
@@ -56,7 +62,10 @@ impl Config {
     fn load_from(named: Option<&Path>, default: &Path) -> Result<Self, ConfigError> {
         let path = named.unwrap_or(default);
         match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text, path),
+            Ok(text) => Ok(Self {
+                source: named.map(Path::to_owned),
+                ..Self::parse(&text, path)?
+            }),
             Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
                 Ok(Self::default())
             }

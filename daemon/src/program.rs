@@ -30,6 +30,9 @@ fn obey(cli: &Cli) -> Result<ExitCode, Failure> {
     if let Some(Command::MemberProperties { device }) = cli.command() {
         return member_properties(device);
     }
+    if let Some(Command::VolumeProperties { device }) = cli.command() {
+        return volume_properties(device);
+    }
     let (config, complaint) = configuration(cli, PATIENCE)?;
     if cli.check_config {
         write!(io::stdout().lock(), "ok\n\n{}", config.to_toml()?)?;
@@ -48,7 +51,9 @@ fn obey(cli: &Cli) -> Result<ExitCode, Failure> {
         Some(Command::Activate(what)) => crate::boot::activate(&config, what),
         Some(Command::Settle) => crate::boot::settle(&config),
         Some(Command::Serve(what)) => crate::serve::serve(&config, what),
-        Some(Command::MemberProperties { .. }) | None => Ok(ExitCode::Done),
+        Some(Command::MemberProperties { .. } | Command::VolumeProperties { .. }) | None => {
+            Ok(ExitCode::Done)
+        }
     }
 }
 
@@ -82,6 +87,15 @@ fn member_properties(device: &Path) -> Result<ExitCode, Failure> {
         Ok(None) => Ok(ExitCode::NotFound),
         Err(error) => Err(Failure::new(ExitCode::DeviceFailed, error)),
     }
+}
+
+/// The same for devices of ublk.
+fn volume_properties(device: &Path) -> Result<ExitCode, Failure> {
+    let Some(name) = crate::serve::volume_of(Path::new(crate::config::RUN), device) else {
+        return Ok(ExitCode::NotFound);
+    };
+    writeln!(io::stdout().lock(), "TIERD_NAME={name}")?;
+    Ok(ExitCode::Done)
 }
 
 /// What clap prints instead of the work: help, which is data, or what is wrong with the arguments.

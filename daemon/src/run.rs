@@ -39,6 +39,8 @@ pub fn run(config: Config, log: Arc<LogGuard>) -> Result<ExitCode, Failure> {
         notifier.ready();
         tokio::spawn(beat(heartbeat, log));
         tokio::spawn(keep_status(Arc::clone(&manager), notifier.clone()));
+        let mender = Arc::clone(&manager);
+        tokio::spawn(async move { mender.mend_losses().await });
         let api = router(Arc::clone(&manager), metrics, Deadlines::default());
         serve(socket, api, told_to_end()?).await?;
         notifier.stopping();

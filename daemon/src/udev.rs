@@ -95,6 +95,7 @@ mod tests {
             area: None,
             volume_block_bytes: 512,
             volume_regions: 3,
+            backend: tier_store::words::BackendKind::Dm,
             epoch: Epoch {
                 number: 1,
                 id: EpochId::random(),

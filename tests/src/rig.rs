@@ -63,6 +63,17 @@ impl<'inside> Rig<'inside> {
     /// Makes disks and a volume on them; no daemon is left.
     #[must_use]
     pub fn start(guest: &'inside Inside, programs: Programs, discard: bool) -> Self {
+        Self::start_on("dm", guest, programs, discard)
+    }
+
+    /// The same with a volume on this backend.
+    #[must_use]
+    pub fn start_on(
+        backend: &str,
+        guest: &'inside Inside,
+        programs: Programs,
+        discard: bool,
+    ) -> Self {
         let disks = [0, 1, 2].map(|at: usize| {
             let disk = Disk::new(guest.file(CLASSES[at]), MEMBER_BYTES[at]);
             let disk = if discard { disk.discard() } else { disk };
@@ -77,7 +88,7 @@ impl<'inside> Rig<'inside> {
         };
         let daemon = rig.run();
         let members = [0, 1, 2].map(|at: usize| (CLASSES[at], rig.disks[at].path()));
-        daemon.create("v", &members);
+        daemon.create_on(backend, "v", &members);
         assert!(daemon.stop().success());
         let bytes = BlockDevice::open(Path::new(VOLUME), Access::ReadOnly)
             .expect("the volume")

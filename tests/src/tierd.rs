@@ -270,11 +270,16 @@ impl Daemon {
 
     /// Creates a volume of these members, each with its class.
     pub fn create(&self, name: &str, members: &[(&str, &Path)]) {
+        self.create_on("dm", name, members);
+    }
+
+    /// The same on this backend.
+    pub fn create_on(&self, backend: &str, name: &str, members: &[(&str, &Path)]) {
         let members: Vec<String> = members
             .iter()
             .map(|(class, path)| format!("{}={class}", path.display()))
             .collect();
-        let mut arguments = vec!["volume", "create", name, "--yes"];
+        let mut arguments = vec!["volume", "create", name, "--backend", backend, "--yes"];
         arguments.extend(members.iter().map(String::as_str));
         self.must(&arguments);
     }

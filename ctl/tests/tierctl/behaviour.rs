@@ -41,7 +41,7 @@ fn create_sends_what_was_asked_with_absolute_paths() {
     let here = std::env::current_dir().unwrap().join("b");
     assert_eq!(
         last_body(&fake),
-        json!({"name": "v", "region_bytes": 4 << 20, "block_bytes": 4096, "force": false,
+        json!({"name": "v", "region_bytes": 4 << 20, "block_bytes": 4096, "backend": "dm", "force": false,
                "dry_run": false, "members": [{"path": "/dev/a", "class": "nvme"},
                                              {"path": here, "class": null}]})
     );

@@ -15,7 +15,7 @@ use tier_store::layout::{Candidate, plan};
 use tier_store::steps::Steps;
 use tier_store::storage::Disk;
 use tier_store::store::Store;
-use tier_store::words::VolumeName;
+use tier_store::words::{BackendKind, VolumeName};
 use tier_sys::block::Access;
 
 use crate::run::{Ran, run};
@@ -46,6 +46,7 @@ impl Members {
         let volume = NewVolume {
             name: VolumeName::new("pool").unwrap(),
             region_size: RegionSize::MIN,
+            backend: BackendKind::Dm,
             members: CLASSES
                 .map(|class| NewMember {
                     class,

@@ -53,17 +53,14 @@ async fn look<T: Send + 'static>(
 impl Control for Manager {
     async fn health(&self) -> Answer<Health> {
         let volumes = self.running.lock().await.len();
-        let problems = self
-            .problems
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let problems = self.problems().values().cloned().collect();
         Ok(Health {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             api: tier_wire::VERSION.to_owned(),
             pid: std::process::id(),
             uptime_seconds: self.since.elapsed().as_secs_f64(),
             volumes: u32::try_from(volumes).unwrap_or(u32::MAX),
-            problems: problems.clone(),
+            problems,
         })
     }
 

@@ -14,7 +14,9 @@ use tier_store::device::DeviceDisk;
 use tier_store::label::{self, LabelState};
 use tier_store::layout::{self, Candidate};
 use tier_store::open::OpenOptions;
+use tier_store::storage::Disk;
 use tier_store::store::Store;
+use tier_store::words::BackendKind;
 use tier_sys::block::{Access, DeviceNumber};
 use tier_wire::{CreateVolume, ErrorBody, ErrorKind, Overwrite, VolumeChange};
 
@@ -79,7 +81,7 @@ impl Manager {
         })
         .await
         .map_err(|error| internal(&error))??;
-        self.serve(members, OpenOptions::default()).await?;
+        self.serve(members, OpenOptions::default(), None).await?;
         for path in &paths {
             crate::udev::announce(path);
         }
@@ -279,6 +281,7 @@ fn check(request: &CreateVolume, headroom: f64) -> Answer<Checked> {
         new: NewVolume {
             name,
             region_size,
+            backend: view::backend_kind(request.backend),
             members: profiles,
             layout: planned,
         },
@@ -319,6 +322,9 @@ fn write(checked: &Checked) -> Answer<()> {
     {
         member::erase::erase(&member.path).map_err(|error| of_member(&error))?;
     }
+    if checked.new.backend == BackendKind::Ublk {
+        return create_on_members(checked);
+    }
     let layout = provisional_layout(checked)?;
     let mut backend = DmBackend::new(layout).map_err(|error| of_backend(&error))?;
     let written = backend
@@ -332,7 +338,7 @@ fn write(checked: &Checked) -> Answer<()> {
 }
 
 fn create(checked: &Checked, backend: &DmBackend) -> Answer<()> {
-    let mut disks: Vec<tier_store::storage::Disk> = Vec::new();
+    let mut disks: Vec<Disk> = Vec::new();
     for (member, device) in checked.members.iter().zip(&backend.layout().members) {
         let area = backend
             .area_path(device.index)
@@ -342,7 +348,22 @@ fn create(checked: &Checked, backend: &DmBackend) -> Answer<()> {
             .map_err(|error| of_device(&error))?;
         disks.push(Arc::new(disk));
     }
-    Store::create(&checked.new, &disks, stop_point::store_steps())
+    label_all(checked, &disks)
+}
+
+/// The same without device-mapper, which need not be there: the members are opened exclusively.
+fn create_on_members(checked: &Checked) -> Answer<()> {
+    let open = |member: &Facts| {
+        let disk = DeviceDisk::open(&member.path, Access::Exclusive);
+        let disk = disk.map_err(|error| of_device(&error))?;
+        Ok(Arc::new(disk) as Disk)
+    };
+    let disks = checked.members.iter().map(open);
+    label_all(checked, &disks.collect::<Answer<Vec<Disk>>>()?)
+}
+
+fn label_all(checked: &Checked, disks: &[Disk]) -> Answer<()> {
+    Store::create(&checked.new, disks, stop_point::store_steps())
         .map(drop)
         .map_err(|error| ErrorBody::new(ErrorKind::Io, chain(&error)))
 }

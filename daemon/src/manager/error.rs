@@ -6,6 +6,7 @@ use tier_wire::{ErrorBody, ErrorKind};
 
 use crate::backend::BackendError;
 use crate::model::{ModelError, RegistryError};
+use crate::serve::{JoinError, LaunchError};
 use crate::volume::assemble::AssembleError;
 
 /// An error with all its causes in one line.
@@ -47,7 +48,9 @@ pub(super) fn not_running(name: &str) -> ErrorBody {
 pub(crate) fn to_body(error: &AssembleError) -> ErrorBody {
     match error {
         AssembleError::NotFound(_) => ErrorBody::new(ErrorKind::NotFound, chain(error)),
-        AssembleError::Twice { .. } => ErrorBody::new(ErrorKind::Degraded, chain(error)),
+        AssembleError::Twice { .. } | AssembleError::DegradedOnUblk(_) => {
+            ErrorBody::new(ErrorKind::Degraded, chain(error))
+        }
         AssembleError::Name(_) => ErrorBody::new(ErrorKind::Damaged, chain(error)),
         AssembleError::Held { .. }
         | AssembleError::OnUblk { .. }
@@ -55,7 +58,10 @@ pub(crate) fn to_body(error: &AssembleError) -> ErrorBody {
         AssembleError::Backend(backend) => of_backend(backend),
         AssembleError::Device(device) => of_device(device),
         AssembleError::Store(store) => of_store(store),
-        AssembleError::Mark(_) => ErrorBody::new(ErrorKind::Io, chain(error)),
+        AssembleError::Mark(_) | AssembleError::Record(_) => {
+            ErrorBody::new(ErrorKind::Io, chain(error))
+        }
+        AssembleError::Launch(launch) => of_launch(launch),
     }
 }
 
@@ -105,6 +111,18 @@ pub(super) fn of_device(error: &BlockError) -> ErrorBody {
         _ => ErrorKind::Io,
     };
     ErrorBody::new(kind, chain(error)).with_errno(error.errno())
+}
+
+/// What a failure of the process that serves a volume on ublk is for a client.
+pub(super) fn of_launch(error: &LaunchError) -> ErrorBody {
+    let kind = match error {
+        LaunchError::InUse(_) | LaunchError::Join(JoinError::Busy) => ErrorKind::Busy,
+        LaunchError::Join(_) | LaunchError::Start { .. } | LaunchError::Mute { .. } => {
+            ErrorKind::Unavailable
+        }
+        LaunchError::Said(_) | LaunchError::Stays { .. } => ErrorKind::Io,
+    };
+    ErrorBody::new(kind, chain(error))
 }
 
 fn of_store(error: &OpenError) -> ErrorBody {

@@ -1,25 +1,30 @@
 //! Starting, stopping and destroying volumes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tier_core::command::{Refusal, Reply, Stage};
 use tier_core::event::Event;
 use tier_store::open::OpenOptions;
+use tier_store::storage::Disk;
+use tier_store::words::BackendKind;
 use tier_sys::block::{Access, BlockDevice};
 use tier_wire::{
-    DestroyVolume, ErrorBody, ErrorKind, StartVolume, StopVolume, Volume, VolumeChange, VolumeName,
+    Backend, DestroyVolume, ErrorBody, ErrorKind, StartVolume, StopVolume, Volume, VolumeChange,
+    VolumeName,
 };
 
 use super::Manager;
-use super::error::{internal, no_volume, of_backend, of_device, to_body};
+use super::error::{internal, no_volume, of_backend, of_device, of_launch, to_body};
 use crate::api::control::Answer;
 use crate::backend::BackendError;
 use crate::backend::dm::DmBackend;
+use crate::config::Config;
 use crate::patience::{PATIENCE, within};
+use crate::serve::LaunchError;
 use crate::state::remove_folder;
 use crate::stop_point;
-use crate::volume::assemble::{layout, open_areas};
+use crate::volume::assemble::{layout, open_areas, open_members};
 use crate::volume::discover::Found;
 use crate::volume::handle::Asker;
 use crate::volume::runtime::Runtime;
@@ -35,6 +40,8 @@ const QUIET_LOOK: Duration = Duration::from_millis(50);
 const CLOSING_TRIES: u32 = 20;
 const CLOSING_PAUSE: Duration = Duration::from_millis(100);
 
+const CLOSE_HINT: &str = "unmount what is on it (`findmnt`), or end what has it open (`fuser`)";
+
 impl Manager {
     pub(super) async fn start_volume(
         &self,
@@ -44,6 +51,7 @@ impl Manager {
         let _changing = self.changing.lock().await;
         if let Some(asker) = self.asker(name.as_str()).await {
             let volume = running(&asker).await?;
+            refuse_other(&volume, request.backend)?;
             return Ok(change(
                 request.dry_run,
                 volume,
@@ -52,14 +60,16 @@ impl Manager {
         }
         let members = self.found(&name).await?;
         if request.dry_run {
-            let volume = view::stopped(name.clone(), &members);
+            let mut volume = view::stopped(name.clone(), &members);
+            volume.backend = request.backend.unwrap_or(volume.backend);
             return Ok(change(true, volume, Vec::new()));
         }
         let options = OpenOptions {
             degraded: request.degraded,
             ..OpenOptions::default()
         };
-        self.serve(members, options).await?;
+        let wanted = request.backend.map(view::backend_kind);
+        self.serve(members, options, wanted).await?;
         let asker = self
             .asker(name.as_str())
             .await
@@ -76,7 +86,7 @@ impl Manager {
         let _changing = self.changing.lock().await;
         let Some(asker) = self.asker(name.as_str()).await else {
             let members = self.found(&name).await?;
-            refuse_mapped(&name, &members)?;
+            self.refuse_mapped(&name, &members)?;
             return Ok(change(
                 request.dry_run,
                 view::stopped(name.clone(), &members),
@@ -84,7 +94,11 @@ impl Manager {
             ));
         };
         let members = self.found(&name).await?;
-        refuse_in_use(&members)?;
+        let backend = asker.info.facts.backend;
+        match backend {
+            BackendKind::Dm => refuse_in_use(&dm_device(&members)?)?,
+            BackendKind::Ublk => refuse_in_use(&asker.info.link)?,
+        }
         let volume = running(&asker).await?;
         if request.dry_run {
             return Ok(change(true, volume, Vec::new()));
@@ -98,7 +112,7 @@ impl Manager {
             handle.end().await;
         }
         self.changed.notify_one();
-        self.take_down(members.clone()).await?;
+        self.take_down(backend, members.clone()).await?;
         Ok(change(
             false,
             view::stopped(name.clone(), &members),
@@ -107,20 +121,39 @@ impl Manager {
     }
 
     /// Takes a volume's devices down. Serves it again if they cannot be.
-    async fn take_down(&self, members: Vec<Found>) -> Answer<()> {
+    async fn take_down(&self, backend: BackendKind, members: Vec<Found>) -> Answer<()> {
         let again = members.clone();
         let config = self.config.clone();
         let down = tokio::task::spawn_blocking(move || {
             let _turn = crate::turn::take_within(&config, crate::turn::PATIENCE);
-            let layout = layout(&members).map_err(|error| to_body(&error))?;
-            let mut backend = DmBackend::new(layout).map_err(|error| of_backend(&error))?;
-            deactivate_when_closed(&mut backend).map_err(|error| of_backend(&error))
+            match backend {
+                BackendKind::Dm => remove_tables(&members),
+                BackendKind::Ublk => stop_process(&config, &members),
+            }
         });
         let down = down.await.map_err(|error| internal(&error))?;
         if down.is_err() {
-            self.serve(again, OpenOptions::default()).await?;
+            self.serve(again, OpenOptions::default(), None).await?;
         }
         down
+    }
+
+    /// Refuses a volume that this tierd does not serve, and that runs all the same: another tierd
+    /// serves it, or none has been able to. It may be mounted.
+    fn refuse_mapped(&self, name: &VolumeName, members: &[Found]) -> Answer<()> {
+        let is_mapped = crate::volume::settle::is_running(members);
+        let is_on_ublk = crate::serve::is_on_ublk(&self.config, name.as_str());
+        if !is_on_ublk && !is_mapped.map_err(|error| to_body(&error))? {
+            return Ok(());
+        }
+        let body = ErrorBody::new(
+            ErrorKind::Busy,
+            format!("volume {name} is mapped in the kernel, and this tierd does not serve it"),
+        );
+        Err(body.with_hint(format!(
+            "stop the other tierd, if there is one; `tierctl volume start {name}` serves it, or says \
+             why that cannot be"
+        )))
     }
 
     pub(super) async fn destroy_volume(
@@ -135,7 +168,7 @@ impl Manager {
             return Err(body);
         }
         let members = self.found(&name).await?;
-        refuse_mapped(&name, &members)?;
+        self.refuse_mapped(&name, &members)?;
         let volume = view::stopped(name.clone(), &members);
         if request.dry_run {
             return Ok(change(true, volume, Vec::new()));
@@ -199,34 +232,36 @@ fn two_of_one_name(name: &VolumeName, volumes: &[Vec<Found>]) -> ErrorBody {
     .with_hint("detach the devices of all but one")
 }
 
-/// Refuses a volume that this tierd does not serve, and that the kernel maps all the same: another
-/// tierd serves it, or none has been able to. It may be mounted.
-fn refuse_mapped(name: &VolumeName, members: &[Found]) -> Answer<()> {
-    if !crate::volume::settle::is_running(members).map_err(|error| to_body(&error))? {
-        return Ok(());
+/// Refuses to go on with a volume that runs on another backend than is asked for.
+fn refuse_other(volume: &Volume, wanted: Option<Backend>) -> Answer<()> {
+    let name = &volume.name;
+    match wanted {
+        Some(wanted) if wanted != volume.backend => Err(ErrorBody::new(
+            ErrorKind::Busy,
+            format!("volume {name} runs on {}", volume.backend),
+        )
+        .with_hint(format!(
+            "only a stopped volume can change its backend: `tierctl volume stop {name}` comes first"
+        ))),
+        _ => Ok(()),
     }
-    let body = ErrorBody::new(
-        ErrorKind::Busy,
-        format!("volume {name} is mapped in the kernel, and this tierd does not serve it"),
-    );
-    Err(body.with_hint(format!(
-        "stop the other tierd, if there is one; `tierctl volume start {name}` serves it, or says why \
-         that cannot be"
-    )))
+}
+
+fn dm_device(members: &[Found]) -> Answer<PathBuf> {
+    let layout = layout(members).map_err(|error| to_body(&error))?;
+    let backend = DmBackend::new(layout).map_err(|error| of_backend(&error))?;
+    backend.device_path().map_err(|error| of_backend(&error))
 }
 
 /// Refuses while the volume is open: mounted, or held by another program.
-fn refuse_in_use(members: &[Found]) -> Answer<()> {
-    let layout = layout(members).map_err(|error| to_body(&error))?;
-    let backend = DmBackend::new(layout).map_err(|error| of_backend(&error))?;
-    let path = backend.device_path().map_err(|error| of_backend(&error))?;
+fn refuse_in_use(device: &Path) -> Answer<()> {
     // Not for writing: udev looks into what was open for that when it is closed, and is then the
     // one that has the volume open.
-    match BlockDevice::open(&path, Access::ReadOnlyExclusive) {
+    match BlockDevice::open(device, Access::ReadOnlyExclusive) {
         Ok(_) => Ok(()),
         Err(error) => Err(of_device(&error)
-            .with_device(path.display().to_string())
-            .with_hint("unmount what is on it (`findmnt`), or end what has it open (`fuser`)")),
+            .with_device(device.display().to_string())
+            .with_hint(CLOSE_HINT)),
     }
 }
 
@@ -280,8 +315,14 @@ async fn quiet(asker: &Asker) -> Answer<()> {
     }
 }
 
-/// Claims the members one last time, so that nobody else has them, and removes their labels.
+/// Removes the labels of members that nobody else has meanwhile.
 fn wipe(members: &[Found]) -> Answer<()> {
+    let is_on_ublk = |found: &Found| found.label.backend == BackendKind::Ublk;
+    if members.iter().any(is_on_ublk) {
+        return open_members(members)
+            .map_err(|error| to_body(&error))
+            .and_then(|disks| unlabel(&disks));
+    }
     let layout = layout(members).map_err(|error| to_body(&error))?;
     let mut backend = DmBackend::new(layout).map_err(|error| of_backend(&error))?;
     backend
@@ -289,14 +330,16 @@ fn wipe(members: &[Found]) -> Answer<()> {
         .map_err(|error| of_backend(&error))?;
     let wiped = open_areas(&backend, members)
         .map_err(|error| to_body(&error))
-        .and_then(|disks| {
-            tier_store::create::destroy(&disks, &stop_point::store_steps())
-                .map_err(|error| ErrorBody::new(ErrorKind::Io, super::error::chain(&error)))
-        });
+        .and_then(|disks| unlabel(&disks));
     let released = backend
         .release_members()
         .map_err(|error| of_backend(&error));
     wiped.and(released)
+}
+
+fn unlabel(disks: &[Disk]) -> Answer<()> {
+    tier_store::create::destroy(disks, &stop_point::store_steps())
+        .map_err(|error| ErrorBody::new(ErrorKind::Io, super::error::chain(&error)))
 }
 
 /// Removes what was learned of a volume. Says so where that cannot be done, or not soon.
@@ -325,6 +368,29 @@ pub(super) fn change(dry_run: bool, volume: Volume, notes: Vec<String>) -> Volum
         overwrites: Vec::new(),
         notes,
     }
+}
+
+fn remove_tables(members: &[Found]) -> Answer<()> {
+    let layout = layout(members).map_err(|error| to_body(&error))?;
+    let mut backend = DmBackend::new(layout).map_err(|error| of_backend(&error))?;
+    deactivate_when_closed(&mut backend).map_err(|error| of_backend(&error))
+}
+
+/// Has the process that serves a volume end. What udev has open is tried again, as below.
+fn stop_process(config: &Config, members: &[Found]) -> Answer<()> {
+    let Some(first) = members.first() else {
+        return Ok(());
+    };
+    let name = first.label.name.as_str();
+    let paths: Vec<_> = members.iter().map(|found| found.path.clone()).collect();
+    for _try in 0..CLOSING_TRIES {
+        match crate::serve::stop(config, name, &paths) {
+            Err(LaunchError::InUse(_)) => std::thread::sleep(CLOSING_PAUSE),
+            other => return other.map_err(|error| of_launch(&error)),
+        }
+    }
+    let stopped = crate::serve::stop(config, name, &paths);
+    stopped.map_err(|error| of_launch(&error).with_hint(CLOSE_HINT))
 }
 
 /// Takes a volume down. udev looks into each block device that was just written and closed, as by

@@ -8,20 +8,23 @@ mod answer;
 mod create;
 mod error;
 mod life;
+mod losses;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
-use crate::serve::check_not_on_ublk;
-use crate::volume::assemble::{AssembleError, Assembled, assemble};
+use crate::volume::assemble::AssembleError;
+use crate::volume::bring_up::bring_up;
 use crate::volume::discover::{Found, scan};
 use crate::volume::handle::{Asker, VolumeHandle};
+use crate::volume::start::Mapped;
 use tier_store::open::OpenOptions;
+use tier_store::words::BackendKind;
 
 pub(crate) use self::error::to_body;
 
@@ -32,7 +35,11 @@ pub struct Manager {
     running: Mutex<BTreeMap<String, VolumeHandle>>,
     /// Held while the set of volumes changes: a volume is not created and destroyed at once.
     changing: Mutex<()>,
-    problems: std::sync::Mutex<Vec<String>>,
+    /// Volumes that could not be started, and why.
+    problems: std::sync::Mutex<BTreeMap<String, String>>,
+    /// Volumes whose serving process is gone.
+    lost: mpsc::UnboundedSender<String>,
+    losses: Mutex<mpsc::UnboundedReceiver<String>>,
     /// Told whenever a volume begins or ends to be served.
     changed: Notify,
 }
@@ -50,7 +57,10 @@ impl Manager {
     /// A manager of no volumes yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        let (lost, losses) = mpsc::unbounded_channel();
         Self {
+            lost,
+            losses: Mutex::new(losses),
             config,
             since: Instant::now(),
             running: Mutex::default(),
@@ -68,28 +78,26 @@ impl Manager {
             let Some(name) = members.first().map(|found| found.label.name.to_string()) else {
                 continue;
             };
-            match self.serve(members, OpenOptions::default()).await {
+            match self.serve(members, OpenOptions::default(), None).await {
                 Ok(()) => started.volumes.push(name),
                 Err(body) => {
                     tracing::error!(volume = name, "{body}");
+                    self.note_problem(&name, &body);
                     started.failed.push((name, body));
                 }
             }
         }
-        self.note_problems(&started);
         started
     }
 
-    fn note_problems(&self, started: &Started) {
-        let mut problems = self
-            .problems
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        *problems = started
-            .failed
-            .iter()
-            .map(|(name, body)| format!("volume {name} was not started: {body}"))
-            .collect();
+    fn problems(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
+        let problems = self.problems.lock();
+        problems.unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn note_problem(&self, name: &str, body: &tier_wire::ErrorBody) {
+        let text = format!("volume {name} was not started: {body}");
+        self.problems().insert(name.to_owned(), text);
     }
 
     /// The members of each volume on the machine's devices.
@@ -119,32 +127,31 @@ impl Manager {
         &self,
         members: Vec<Found>,
         options: OpenOptions,
+        wanted: Option<BackendKind>,
     ) -> Result<(), tier_wire::ErrorBody> {
         let config = self.config.clone();
-        let assembled = tokio::task::spawn_blocking(move || {
+        let mapped = tokio::task::spawn_blocking(move || {
             let _turn = crate::turn::take_within(&config, crate::turn::PATIENCE);
-            if let Some(found) = members.first() {
-                check_not_on_ublk(&config, found.label.name.as_str())?;
-            }
-            let assembled = assemble(&members, &options)?;
-            crate::turn::unmark_stopped(&config, assembled.store.facts().name.as_str());
-            Ok(assembled)
+            let mapped = bring_up(&config, &members, &options, wanted)?.mapped(&members)?;
+            crate::turn::unmark_stopped(&config, mapped.facts.name.as_str());
+            Ok(mapped)
         })
         .await
         .map_err(|error| error::internal(&error))?
         .map_err(|error: AssembleError| to_body(&error))?;
-        self.serve_assembled(assembled).await
+        self.serve_mapped(mapped).await
     }
 
-    async fn serve_assembled(&self, assembled: Assembled) -> Result<(), tier_wire::ErrorBody> {
-        let name = assembled.store.facts().name.to_string();
-        if !assembled.recovery.is_clean() {
-            tracing::warn!(volume = name, recovery = ?assembled.recovery, "the start had to mend");
+    async fn serve_mapped(&self, mapped: Mapped) -> Result<(), tier_wire::ErrorBody> {
+        let name = mapped.facts.name.to_string();
+        if !mapped.mended.is_empty() {
+            tracing::warn!(volume = name, mended = ?mapped.mended, "the start had to mend");
         }
-        let handle = crate::volume::start::serve(assembled, &self.config)
+        let handle = crate::volume::start::serve(mapped, &self.config, self.lost.clone())
             .await
             .map_err(|error| error::internal(&error))?;
         tracing::info!(volume = name, device = %handle.info.link.display(), "volume is served");
+        self.problems().remove(&name);
         self.running.lock().await.insert(name, handle);
         self.changed.notify_one();
         Ok(())
@@ -158,11 +165,7 @@ impl Manager {
     /// What is served, in one line for people.
     pub async fn status_line(&self) -> String {
         let names: Vec<String> = self.running.lock().await.keys().cloned().collect();
-        let failed = self
-            .problems
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .len();
+        let failed = self.problems().len();
         let served = names.join(", ");
         match (names.len(), failed) {
             (0, 0) => "no volumes yet".to_owned(),

@@ -14,12 +14,14 @@ use tier_store::device::DeviceDisk;
 use tier_store::open::{OpenOptions, Recovery};
 use tier_store::refusal::OpenError;
 use tier_store::storage::Disk;
-use tier_store::store::{MarkError, Store};
+use tier_store::store::{CommitError, MarkError, Store};
+use tier_store::words::BackendKind;
 use tier_sys::block::{Access, BlockError};
 
 use super::discover::Found;
 use crate::backend::dm::{Activated, DmBackend, Missing};
 use crate::backend::{BackendError, Layout, MemberDevice, NameError};
+use crate::serve::LaunchError;
 use crate::stop_point;
 
 /// A volume that runs, with its store open and nobody deciding yet.
@@ -102,6 +104,17 @@ pub(crate) enum AssembleError {
     /// What is about to be served could not be marked as acted on.
     #[error(transparent)]
     Mark(#[from] MarkError),
+    /// What serves the volume from now on could not be recorded.
+    #[error("what serves the volume could not be recorded: {0}")]
+    Record(#[from] CommitError),
+    /// A volume on ublk lacks members.
+    #[error(
+        "volume {0} lacks members, and a degraded volume is not served on ublk;          `tierctl volume start {0} --backend dm --degraded` serves what is there"
+    )]
+    DegradedOnUblk(String),
+    /// The process that is to serve the volume does not.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
     /// The metadata could not be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -216,6 +229,7 @@ fn open_and_map(
     stop_point::reach("start:recovered");
     mark_what_is_served(&mut store)?;
     stop_point::reach("start:marked");
+    store.set_backend(BackendKind::Dm)?;
     for member in store.facts().members.iter().filter(|one| !one.present) {
         backend.stand_in_for(&Missing {
             index: member.index,
@@ -261,6 +275,19 @@ pub(crate) fn open_areas(
         disks.push(Arc::new(disk));
     }
     Ok(disks)
+}
+
+/// Opens each member itself as its only holder: where no tables claim them.
+pub(crate) fn open_members(members: &[Found]) -> Result<Vec<Disk>, AssembleError> {
+    let open = |found: &Found| match DeviceDisk::open(&found.path, Access::Exclusive) {
+        Ok(disk) => Ok(Arc::new(disk) as Disk),
+        Err(source) if source.errno() == Some(libc::EBUSY) => Err(AssembleError::Held {
+            volume: found.label.name.to_string(),
+            source,
+        }),
+        Err(source) => Err(source.into()),
+    };
+    members.iter().map(open).collect()
 }
 
 /// The size that the device has now; the store compares it with its label's.

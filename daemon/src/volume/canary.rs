@@ -5,15 +5,15 @@
 
 use tier_core::engine::Engine;
 
-use crate::backend::dm::DmBackend;
+use super::start::Hands;
 
 /// Makes no mistake.
 #[cfg(not(feature = "canary"))]
-pub(super) const fn arm(_engine: &mut Engine, _backend: &mut DmBackend) {}
+pub(super) const fn arm(_engine: &mut Engine, _hands: &mut Hands) {}
 
 /// Makes the mistake that the environment names, if it names one.
 #[cfg(feature = "canary")]
-pub(super) fn arm(engine: &mut Engine, backend: &mut DmBackend) {
+pub(super) fn arm(engine: &mut Engine, hands: &mut Hands) {
     use tier_core::engine::Mutation;
 
     use crate::backend::dm::canary::Canary;
@@ -22,12 +22,16 @@ pub(super) fn arm(engine: &mut Engine, backend: &mut DmBackend) {
         return;
     };
     tracing::warn!(mistake = name, "this daemon makes a mistake on purpose");
+    let mut in_tables = |canary| match hands {
+        Hands::Dm(backend, _) => backend.set_canary(canary),
+        Hands::Ublk(_) => tracing::error!("there are no tables to make that mistake in"),
+    };
     match name.as_str() {
-        "without-handle-errors" => backend.set_canary(Canary {
+        "without-handle-errors" => in_tables(Canary {
             without_handle_errors: true,
             ..Canary::default()
         }),
-        "nosync" => backend.set_canary(Canary {
+        "nosync" => in_tables(Canary {
             nosync: true,
             ..Canary::default()
         }),

@@ -40,7 +40,9 @@ pub(crate) struct VolumeHandle {
 
 /// The volume's loop has ended.
 #[derive(Debug, thiserror::Error)]
-#[error("the volume's loop has ended; restart tierd")]
+#[error(
+    "the volume's loop has ended; it is begun again if the process that served the volume died, else restart tierd"
+)]
 pub(crate) struct Ended;
 
 /// A way to ask that can be kept while others change the list of volumes.

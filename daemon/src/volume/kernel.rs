@@ -1,11 +1,12 @@
-//! The kernel thread: the one thread that changes a running volume's tables.
+//! The kernel thread: the one thread that changes where a running volume's data are.
 //!
-//! Owns: the volume's [`Backend`]. Jobs are done one at a time in the order they came, so two holds
+//! Owns: the volume's [`Backend`], or the way to the process that has it. Jobs are done one at a time in the order they came, so two holds
 //! never overlap. Results go back as events. The thread writes no log and touches no file: the
 //! device that it holds may carry either (rule 4).
 
 use std::thread::JoinHandle;
 
+use serde::{Deserialize, Serialize};
 use tier_core::command::{AddLeg, DropLeg};
 use tier_core::event::Event;
 use tier_core::units::MoveId;
@@ -16,7 +17,8 @@ use crate::backend::{Backend, BackendError, DropOutcome, Hold, LegState};
 use crate::stop_point;
 
 /// What the thread can be asked.
-pub(super) enum Job {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Job {
     /// `Command::AddLegs`.
     AddLegs(Vec<AddLeg>),
     /// `Command::DropLeg`.
@@ -27,17 +29,44 @@ pub(super) enum Job {
     Look(Vec<MoveId>),
 }
 
+/// What a hold was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Verb {
+    /// Runs were put behind devices of their own.
+    AddLegs,
+    /// The copy of one of them began.
+    BeginCopy,
+    /// One of them became linear.
+    DropLeg,
+    /// They were taken out of the volume's table.
+    SetMap,
+}
+
+impl Verb {
+    /// Its name in the metrics.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::AddLegs => "add_legs",
+            Self::BeginCopy => "begin_copy",
+            Self::DropLeg => "drop_leg",
+            Self::SetMap => "set_map",
+        }
+    }
+}
+
 /// What the thread tells.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Told {
     /// Something for the engine.
     Event(Event),
-    /// A hold was made by this verb; for the statistics.
-    Held(&'static str, Hold),
+    /// A hold was made; for the statistics.
+    Held(Verb, Hold),
     /// A hold was given up because I/O in flight did not drain within its bound, or failed.
     HoldFailed,
     /// A look at a move failed; the look is repeated, so this is for the log only.
-    LookFailed(MoveId, BackendError),
+    LookFailed(MoveId, String),
+    /// The process that serves the volume is gone, and nothing more will be told.
+    Lost,
 }
 
 /// Handle of the thread. Dropping it ends the thread once its queue is empty; it never changes
@@ -49,9 +78,18 @@ pub(crate) struct KernelThread {
 
 impl KernelThread {
     /// Starts the thread over `backend`; what it tells goes to `told`.
-    pub(super) fn start(
+    pub(crate) fn start(
         backend: Box<dyn Backend>,
         told: mpsc::UnboundedSender<Told>,
+        volume: &str,
+    ) -> std::io::Result<Self> {
+        let mut worker = Worker { backend, told };
+        Self::start_with(move |job| worker.run(job), volume)
+    }
+
+    /// Starts the thread; it does a job by `work`.
+    pub(crate) fn start_with(
+        mut work: impl FnMut(Job) + Send + 'static,
         volume: &str,
     ) -> std::io::Result<Self> {
         let (jobs, queue) = std::sync::mpsc::channel();
@@ -61,9 +99,8 @@ impl KernelThread {
             .spawn(move || {
                 // The one who started it waits for this.
                 let _ = ranked.send(run_before_others());
-                let mut worker = Worker { backend, told };
                 while let Ok(job) = queue.recv() {
-                    worker.run(job);
+                    work(job);
                 }
             })?;
         // In a hold, new I/O waits for this thread; the copies of mirrors that the hold itself has
@@ -78,12 +115,17 @@ impl KernelThread {
     }
 
     /// Queues a job. False if the thread has ended, which only a panic in it can cause.
-    pub(super) fn ask(&self, job: Job) -> bool {
+    pub(crate) fn ask(&self, job: Job) -> bool {
         self.jobs.send(job).is_ok()
     }
 
+    /// Another way to queue jobs. The thread ends when none is left.
+    pub(crate) fn jobs(&self) -> std::sync::mpsc::Sender<Job> {
+        self.jobs.clone()
+    }
+
     /// Lets the queue run empty and waits for the thread.
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         let Self { jobs, thread } = self;
         drop(jobs);
         if let Some(thread) = thread {
@@ -124,7 +166,7 @@ impl Worker {
         let ids: Vec<MoveId> = adds.iter().map(|add| add.id).collect();
         match self.backend.add_legs(adds) {
             Ok(added) => {
-                self.tell(Told::Held("add_legs", added.hold));
+                self.tell(Told::Held(Verb::AddLegs, added.hold));
                 self.tell_of_copies(added.copies);
             }
             Err(error) => {
@@ -142,7 +184,7 @@ impl Worker {
         for (id, copy) in copies {
             match copy {
                 Ok(hold) => {
-                    self.tell(Told::Held("begin_copy", hold));
+                    self.tell(Told::Held(Verb::BeginCopy, hold));
                     begun.push(id);
                 }
                 Err(error) => {
@@ -166,7 +208,7 @@ impl Worker {
     fn drop_leg(&mut self, drop: DropLeg) {
         match self.backend.drop_leg(drop) {
             Ok(DropOutcome::Dropped(hold)) => {
-                self.tell(Told::Held("drop_leg", hold));
+                self.tell(Told::Held(Verb::DropLeg, hold));
                 self.event(Event::LegDropped {
                     id: drop.id,
                     kept: drop.keep,
@@ -188,7 +230,7 @@ impl Worker {
     fn set_map(&mut self, fold: Vec<MoveId>) {
         match self.backend.set_map(&fold) {
             Ok(hold) => {
-                self.tell(Told::Held("set_map", hold));
+                self.tell(Told::Held(Verb::SetMap, hold));
                 self.event(Event::MapSet { folded: fold });
             }
             Err(error) => {
@@ -205,7 +247,7 @@ impl Worker {
             Ok(LegState::Mirror(state)) => self.event(Event::LegState { id, state }),
             // The drop that made it linear tells the engine itself.
             Ok(LegState::Linear) => {}
-            Err(error) => self.tell(Told::LookFailed(id, error)),
+            Err(error) => self.tell(Told::LookFailed(id, error.to_string())),
         }
     }
 

@@ -1,12 +1,13 @@
 //! The metadata thread: the one thread that writes a running volume's labels and replicas.
 //!
-//! Owns: the volume's [`Store`]. Commits and marks are done one at a time in the order they came,
+//! Owns: the volume's [`Store`], or the way to the process that has it. Commits and marks are done one at a time in the order they came,
 //! and answered by events. What people should know of the store is kept in [`Durable`].
 
 use std::sync::mpsc as queue;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use serde::{Deserialize, Serialize};
 use tier_core::command::Commit;
 use tier_core::event::Event;
 use tier_core::units::Generation;
@@ -15,13 +16,17 @@ use tokio::sync::mpsc;
 
 use crate::stop_point;
 
-enum Job {
+/// What the thread can be asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Job {
+    /// `Command::Commit`.
     Commit(Commit),
+    /// `Command::MarkActedOn`.
     Mark(Generation),
 }
 
 /// How the store stands, for people.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Durable {
     /// Replicas that take every commit.
     pub(crate) live_replicas: u32,
@@ -33,11 +38,14 @@ pub(crate) struct Durable {
     pub(crate) problems: Vec<String>,
 }
 
+/// Where [`Durable`] is found by those who only look.
+pub(crate) type Published = Arc<Mutex<Durable>>;
+
 /// Handle of the thread.
 pub(crate) struct MetadataThread {
     jobs: queue::Sender<Job>,
-    durable: Arc<Mutex<Durable>>,
-    thread: Option<JoinHandle<Store>>,
+    durable: Published,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl MetadataThread {
@@ -47,21 +55,29 @@ impl MetadataThread {
         events: mpsc::UnboundedSender<Event>,
         volume: &str,
     ) -> std::io::Result<Self> {
-        let (jobs, inbox) = queue::channel();
-        let durable = Arc::new(Mutex::new(Durable::default()));
-        let mut worker = Worker {
-            store,
-            events,
-            durable: Arc::clone(&durable),
+        let durable = Published::default();
+        let mut records = Records::new(store, Arc::clone(&durable));
+        let work = move |job| {
+            let event = records.run(&job);
+            // The run loop ends before this thread only when the daemon stops.
+            let _ = events.send(event);
         };
-        worker.publish(Vec::new());
+        Self::start_with(work, durable, volume)
+    }
+
+    /// Starts the thread; it does a job by `work`, and others see in `durable` how the store stands.
+    pub(crate) fn start_with(
+        mut work: impl FnMut(Job) + Send + 'static,
+        durable: Published,
+        volume: &str,
+    ) -> std::io::Result<Self> {
+        let (jobs, inbox) = queue::channel();
         let thread = std::thread::Builder::new()
             .name(format!("meta-{volume}"))
             .spawn(move || {
                 while let Ok(job) = inbox.recv() {
-                    worker.run(job);
+                    work(job);
                 }
-                worker.store
             })?;
         Ok(Self {
             jobs,
@@ -70,14 +86,9 @@ impl MetadataThread {
         })
     }
 
-    /// Queues a commit. False if the thread has ended, which only a panic in it can cause.
-    pub(super) fn commit(&self, commit: Commit) -> bool {
-        self.jobs.send(Job::Commit(commit)).is_ok()
-    }
-
-    /// Queues a mark.
-    pub(super) fn mark(&self, generation: Generation) -> bool {
-        self.jobs.send(Job::Mark(generation)).is_ok()
+    /// Queues a job. False if the thread has ended, which only a panic in it can cause.
+    pub(crate) fn ask(&self, job: Job) -> bool {
+        self.jobs.send(job).is_ok()
     }
 
     /// How the store stands.
@@ -88,8 +99,8 @@ impl MetadataThread {
             .clone()
     }
 
-    /// Lets the queue run empty, waits for the thread and closes the store.
-    pub(super) fn finish(self) {
+    /// Lets the queue run empty, waits for the thread, which closes the store.
+    pub(crate) fn finish(self) {
         let Self { jobs, thread, .. } = self;
         drop(jobs);
         if let Some(thread) = thread {
@@ -99,30 +110,37 @@ impl MetadataThread {
     }
 }
 
-struct Worker {
-    store: Store,
-    events: mpsc::UnboundedSender<Event>,
-    durable: Arc<Mutex<Durable>>,
+/// A store that does jobs.
+pub(crate) struct Records {
+    /// The store.
+    pub(crate) store: Store,
+    durable: Published,
 }
 
-impl Worker {
-    fn run(&mut self, job: Job) {
-        let event = match job {
+impl Records {
+    /// Of this store; how it stands is published in `durable`.
+    pub(crate) fn new(store: Store, durable: Published) -> Self {
+        let mut records = Self { store, durable };
+        records.publish(Vec::new());
+        records
+    }
+
+    /// Does a job, and says how that went.
+    pub(crate) fn run(&mut self, job: &Job) -> Event {
+        match job {
             Job::Commit(commit) => {
                 stop_point::reach("commit:before");
-                let event = self.commit(&commit);
+                let event = self.commit(commit);
                 stop_point::reach("commit:after");
                 event
             }
             Job::Mark(generation) => {
                 stop_point::reach("mark:before");
-                let event = self.mark(generation);
+                let event = self.mark(*generation);
                 stop_point::reach("mark:after");
                 event
             }
-        };
-        // The run loop ends before this thread only when the daemon stops.
-        let _ = self.events.send(event);
+        }
     }
 
     fn commit(&mut self, commit: &Commit) -> Event {

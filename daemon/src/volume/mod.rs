@@ -5,14 +5,15 @@
 pub(crate) mod discover;
 pub(crate) mod claimed;
 pub(crate) mod assemble;
+pub(crate) mod bring_up;
 pub(crate) mod facts;
 pub(crate) mod start;
 pub(crate) mod handle;
 pub(crate) mod runtime;
 mod pace;
-mod kernel;
+pub(crate) mod kernel;
 pub(crate) mod memory;
-mod metadata;
+pub(crate) mod metadata;
 mod flusher;
 mod sampler;
 mod watch;

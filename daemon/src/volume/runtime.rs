@@ -22,7 +22,7 @@ use super::history::History;
 use super::hold_stats::HoldStats;
 use super::kernel::{Job, KernelThread, Told};
 use super::memory::{Keeper, Remembered};
-use super::metadata::MetadataThread;
+use super::metadata::{Job as Record, MetadataThread};
 use super::pace::{Pace, Timers};
 use super::recorder::Recorder;
 use super::sampler::{Counts, Sampler};
@@ -32,6 +32,7 @@ use crate::model::Models;
 use crate::monitor::Monitor;
 use crate::monitor::load::{ProbeLatency, WatchedMember};
 use crate::patience::PATIENCE;
+use crate::serve::Wire;
 
 /// Time between two measurements of what is expected of the tiers: a minute, about as often as
 /// metrics are asked for.
@@ -62,6 +63,8 @@ pub(crate) struct Parts {
     pub(crate) told: mpsc::UnboundedReceiver<Told>,
     /// The thread that owns the store.
     pub(crate) metadata: MetadataThread,
+    /// The connection to the process that serves the volume, if one does.
+    pub(crate) wire: Option<Wire>,
     /// The thread that flushes targets.
     pub(crate) flusher: Flusher,
     /// What was learned before the daemon started.
@@ -112,6 +115,15 @@ pub(crate) struct Runtime {
     pub(super) problems: super::problems::Problems,
 }
 
+/// How a loop came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Somebody asked for it, or nobody is left who could ask.
+    AsAsked,
+    /// The process that serves the volume is gone.
+    Lost,
+}
+
 /// Something that the loop woke up for.
 enum Woken {
     Told(Told),
@@ -156,7 +168,7 @@ impl Runtime {
 
     /// Runs until asked to end, or until nobody is left who could ask. `first` is the engine's
     /// first event.
-    pub(crate) async fn run(mut self, first: Event, mut asks: mpsc::Receiver<Ask>) {
+    pub(crate) async fn run(mut self, first: Event, mut asks: mpsc::Receiver<Ask>) -> Ended {
         self.begin_recording().await;
         self.step(first);
         if let Some(Remembered { memory, .. }) = self.parts.remembered.take() {
@@ -166,11 +178,12 @@ impl Runtime {
             self.step(Event::Remembered(memory));
         }
         let mut timers = Timers::new(self.parts.pace);
-        loop {
+        let ended = loop {
             match self.wait(&mut timers, &mut asks).await {
+                Woken::Told(Told::Lost) => break Ended::Lost,
                 Woken::Told(told) => self.on_told(told),
                 Woken::Event(event) => self.step(event),
-                Woken::Ask(Ask::End) | Woken::Orphaned => break,
+                Woken::Ask(Ask::End) | Woken::Orphaned => break Ended::AsAsked,
                 Woken::Ask(Ask::View(view)) => view(&self),
                 Woken::Ask(Ask::Request { event, answer }) => self.request(event, answer),
                 Woken::Changed(ids) => self.look(ids),
@@ -184,8 +197,9 @@ impl Runtime {
                 Woken::Look => self.look(self.copying()),
                 Woken::Keep => self.parts.keeper.keep(self.parts.engine.memory()),
             }
-        }
+        };
         self.finish().await;
+        ended
     }
 
     async fn wait(&mut self, timers: &mut Timers, asks: &mut mpsc::Receiver<Ask>) -> Woken {
@@ -272,8 +286,8 @@ impl Runtime {
             Command::DropLeg(drop) => self.ask_kernel(Job::DropLeg(drop)),
             Command::SetMap { fold } => self.ask_kernel(Job::SetMap(fold)),
             Command::FlushTargets(targets) => self.parts.flusher.ask(targets),
-            Command::Commit(commit) => self.parts.metadata.commit(commit),
-            Command::MarkActedOn(generation) => self.parts.metadata.mark(generation),
+            Command::Commit(commit) => self.parts.metadata.ask(Record::Commit(commit)),
+            Command::MarkActedOn(generation) => self.parts.metadata.ask(Record::Mark(generation)),
             Command::SetHotThreshold(touches) => {
                 self.parts.sampler.set_threshold(touches);
                 return;
@@ -339,14 +353,14 @@ impl Runtime {
             Told::Event(event) => self.step(event),
             Told::Held(verb, hold) => {
                 self.holds.note(&hold);
-                self.parts.metrics.hold(verb, &hold);
+                self.parts.metrics.hold(verb.name(), &hold);
             }
             Told::HoldFailed => self.holds.note_failed(),
             // A move that has ended meanwhile has no device any more, and nobody asks.
             Told::LookFailed(id, error) if self.copying().contains(&id) => {
                 tracing::warn!(id = id.0, %error, "cannot see how a move stands");
             }
-            Told::LookFailed(..) => {}
+            Told::LookFailed(..) | Told::Lost => {}
         }
     }
 
@@ -450,6 +464,7 @@ impl Runtime {
         let Parts {
             kernel,
             metadata,
+            wire,
             flusher,
             keeper,
             engine,
@@ -460,6 +475,9 @@ impl Runtime {
             kernel.finish();
             metadata.finish();
             flusher.finish();
+            if let Some(wire) = wire {
+                wire.close();
+            }
         });
         if let Err(error) = ended.await {
             tracing::error!(%error, "the threads of a volume did not end by themselves");

@@ -27,8 +27,8 @@ const IN_FLIGHT_INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 /// What is to be counted.
 pub(crate) struct Counted {
-    /// The volume's device-mapper name.
-    pub(crate) dm_name: String,
+    /// The volume's device-mapper name, if it is on device-mapper.
+    pub(crate) dm_name: Option<String>,
     /// The volume's device.
     pub(crate) device: DeviceNumber,
     /// Its regions.
@@ -216,7 +216,7 @@ impl Way {
         } else {
             "probe.enabled is false in the configuration".to_owned()
         };
-        tracing::warn!(%reason, "the eBPF probe does not count; device-mapper statistics do");
+        tracing::warn!(%reason, "the eBPF probe does not count; device-mapper statistics are tried");
         let way = match dm_stats(settings, &counted, now) {
             Ok(stats) => Self::DmStats { stats, reason },
             Err(error) => {
@@ -355,6 +355,9 @@ fn dm_stats(
     counted: &Counted,
     now: Now,
 ) -> Result<DmStats<DmVolume>, Failure> {
+    let Some(name) = &counted.dm_name else {
+        return Err("the volume is not on device-mapper".into());
+    };
     let plan = Plan {
         regions: counted.regions,
         region_size: counted.region_size,
@@ -362,7 +365,7 @@ fn dm_stats(
         budget: settings.memory,
     };
     Ok(DmStats::begin(
-        DmVolume::new(DM::new()?, DmNameBuf::new(counted.dm_name.clone())?),
+        DmVolume::new(DM::new()?, DmNameBuf::new(name.clone())?),
         plan,
         now,
     )?)

@@ -18,6 +18,11 @@ impl KernelWatch {
         Ok(Self(Some((Readable::new(fd)?, events))))
     }
 
+    /// Watches nothing: whoever has the moves tells of them by itself.
+    pub(crate) const fn of_nothing() -> Self {
+        Self(None)
+    }
+
     /// Waits until moves have news, and says which. After an error it waits for ever; the regular
     /// look at every move goes on without it.
     pub(super) async fn changed(&mut self) -> Vec<MoveId> {

@@ -21,7 +21,7 @@ use crate::steps::{Step, Steps};
 use crate::storage::{self, Disk, Storage, StorageError};
 use crate::store::{OpenMember, Store, label_of};
 use crate::violation::Violation;
-use crate::words::{Facts, MemberFacts, MemberId, ReplicaState, VolumeId, VolumeName};
+use crate::words::{BackendKind, Facts, MemberFacts, MemberId, ReplicaState, VolumeId, VolumeName};
 
 /// A volume to be.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct NewVolume {
     pub name: VolumeName,
     /// Size of a region.
     pub region_size: RegionSize,
+    /// What is to serve it.
+    pub backend: BackendKind,
     /// Its members, in the order that gives them their indices.
     pub members: Vec<NewMember>,
     /// Where everything lies, from `layout::plan` over the same devices in the same order.
@@ -270,6 +272,7 @@ fn facts(volume: &NewVolume, disks: &[Disk]) -> Facts {
         region_size: volume.region_size,
         regions: volume.layout.regions,
         block_bytes: volume.layout.block_bytes,
+        backend: volume.backend,
         members: members.collect(),
         epochs: Vec::new(),
     };

@@ -14,7 +14,7 @@ use crate::steps::Steps;
 use crate::storage::{Disk, Storage};
 use crate::store::Store;
 use crate::testing::{Fate, MemoryDisk, Power};
-use crate::words::VolumeName;
+use crate::words::{BackendKind, VolumeName};
 
 /// A device's name, class, mebibytes and block size.
 pub(crate) type Shape = (&'static str, Class, u64, u32);
@@ -53,6 +53,7 @@ pub(crate) fn new_volume(shapes: &[Shape], disks: &[Arc<MemoryDisk>]) -> NewVolu
     NewVolume {
         name: VolumeName::new("pool").unwrap(),
         region_size: RegionSize::MIN,
+        backend: BackendKind::Dm,
         members: members.collect(),
         layout: plan(&candidates, RegionSize::MIN, 30).unwrap(),
     }

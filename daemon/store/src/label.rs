@@ -13,7 +13,7 @@ use tier_core::volume::Class;
 
 use crate::steps::{Step, Steps};
 use crate::storage::{self, Storage, StorageError};
-use crate::words::{AreaExtent, Epoch, EpochId, MemberId, VolumeId, VolumeName};
+use crate::words::{AreaExtent, BackendKind, Epoch, EpochId, MemberId, VolumeId, VolumeName};
 
 pub use codec::{MAGIC, decode, encode};
 
@@ -73,6 +73,8 @@ pub struct Label {
     pub volume_block_bytes: u32,
     /// Number of regions of the volume.
     pub volume_regions: u32,
+    /// What serves the volume.
+    pub backend: BackendKind,
     /// The set of members and replicas that this label was written under.
     pub epoch: Epoch,
     /// The epoch before it; `None` for the first.

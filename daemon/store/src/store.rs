@@ -16,6 +16,11 @@
 //! or has before it nothing but devices that could not be written when they were dropped, and the
 //! operator's word that the others are gone. No on-disk state can tell it more.
 
+mod backend;
+
+#[cfg(test)]
+mod tests;
+
 use tier_core::command::Commit;
 use tier_core::units::{Bytes, Generation, MemberIndex};
 use tier_core::volume::{Member, VolumeState};
@@ -241,11 +246,6 @@ impl Store {
         label_of(&self.metadata.facts, index, self.acted_on)
     }
 
-    /// The labels of the present members, as last written.
-    pub fn labels(&self) -> impl Iterator<Item = &Label> {
-        self.members.iter().map(|member| &member.label)
-    }
-
     /// Makes a new generation durable on every live replica.
     pub fn commit(&mut self, commit: &Commit) -> Result<Committed, CommitError> {
         if self.read_only {
@@ -278,6 +278,11 @@ impl Store {
                 unwritten: Vec::new(),
             });
         }
+        self.without(dropped)
+    }
+
+    /// Records without which replicas it goes on, after an update that the others took.
+    fn without(&mut self, dropped: Vec<Dropped>) -> Result<Committed, CommitError> {
         let mut facts = self.metadata.facts.clone();
         let dropped =
             self.drop_replicas(&mut facts, dropped)
@@ -287,7 +292,7 @@ impl Store {
                 })?;
         let unwritten = self.write_labels();
         Ok(Committed {
-            generation,
+            generation: self.metadata.generation,
             dropped,
             unwritten,
         })
@@ -469,6 +474,7 @@ pub(crate) fn label_of(facts: &Facts, index: MemberIndex, acted_on: Generation) 
         area: member.area,
         volume_block_bytes: facts.block_bytes,
         volume_regions: facts.regions,
+        backend: facts.backend,
         epoch,
         parent: facts.parent().map(|parent| parent.id),
         acted_on,
@@ -490,6 +496,3 @@ pub(crate) fn dropped(member: MemberIndex, error: &MetaError) -> Dropped {
         error: error.to_string(),
     }
 }
-
-#[cfg(test)]
-mod tests;

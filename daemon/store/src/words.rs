@@ -171,6 +171,27 @@ pub struct MemberFacts {
     pub replica: ReplicaState,
 }
 
+/// What serves a volume's I/O. All else on the members is the same for both, so that a stopped volume
+/// can change it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackendKind {
+    /// Tables of device-mapper.
+    #[default]
+    Dm,
+    /// A process, through `ublk_drv`.
+    Ublk,
+}
+
+impl fmt::Display for BackendKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Dm => "dm",
+            Self::Ublk => "ublk",
+        })
+    }
+}
+
 /// What rarely changes of a volume.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
@@ -184,6 +205,9 @@ pub struct Facts {
     pub regions: u32,
     /// Logical block size in bytes that the volume shows, fixed at creation.
     pub block_bytes: u32,
+    /// What serves it. Volumes from before there was a choice are on device-mapper.
+    #[serde(default)]
+    pub backend: BackendKind,
     /// Its members, by index.
     pub members: Vec<MemberFacts>,
     /// Every epoch since creation, oldest first; the last is the newest. Kept whole, so that a

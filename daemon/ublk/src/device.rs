@@ -206,13 +206,26 @@ fn target(target: &mut UblkTgt, params: sys::ublk_params, files: &[i32]) {
 
 /// Stops a device, whether anybody serves it or not, and removes it. Requests that are parked fail.
 pub fn remove(id: u32) -> Result<(), DeviceError> {
+    stop(id)?;
+    delete(id)
+}
+
+/// Stops a device: what has it open fails from now on, and whoever serves it is done.
+pub fn stop(id: u32) -> Result<(), DeviceError> {
+    let stopped = find(id)?.kill_dev().map_err(refused("stop", id.into()));
+    stopped.map(|_| ())
+}
+
+/// Removes a device that is stopped, and that nobody serves any more.
+pub fn delete(id: u32) -> Result<(), DeviceError> {
+    let deleted = find(id)?.del_dev().map_err(refused("remove", id.into()));
+    deleted.map(|_| ())
+}
+
+fn find(id: u32) -> Result<UblkCtrl, DeviceError> {
     open_control()?;
-    let number = i64::from(id);
-    let control = UblkCtrl::new_simple(i32::try_from(id).unwrap_or(i32::MAX))
-        .map_err(refused("find", number))?;
-    control.kill_dev().map_err(refused("stop", number))?;
-    control.del_dev().map_err(refused("remove", number))?;
-    Ok(())
+    let number = i32::try_from(id).unwrap_or(i32::MAX);
+    UblkCtrl::new_simple(number).map_err(refused("find", id.into()))
 }
 
 fn check(volume: &Volume, shape: Shape) -> Result<(), DeviceError> {

@@ -39,8 +39,9 @@ pub use status::{
     Replicas, Status, TierStatus,
 };
 pub use volume::{
-    Class, CreateVolume, DestroyVolume, Member, MemberList, MemberLoad, MemberState, NewMember,
-    Overwrite, Profile, StartVolume, StopVolume, Volume, VolumeChange, VolumeList, VolumeRunState,
+    Backend, BackendNameError, Class, CreateVolume, DestroyVolume, Member, MemberList, MemberLoad,
+    MemberState, NewMember, Overwrite, Profile, StartVolume, StopVolume, Volume, VolumeChange,
+    VolumeList, VolumeRunState,
 };
 pub use wear::{MemberWear, Wear, WearMoney, WearRule};
 

@@ -15,11 +15,11 @@ mod wear;
 pub use explain::{explained_move, explanation};
 
 use crate::{
-    Budget, Cause, Class, ClassShare, Expert, ForecastCounts, Foreground, Health, HeatBucket,
-    HeatMap, HoldStatistics, InsuranceAccount, Member, MemberList, MemberLoad, MemberState, Model,
-    ModelList, Move, MoveAccepted, MoveCounts, MoveList, Network, PauseState, Place, Plan,
-    PlannedMove, ProbeStatus, Profile, Reason, Replicas, Stage, Status, TierStatus, Training,
-    TrainingEnd, Volume, VolumeChange, VolumeList, VolumeName, VolumeRunState,
+    Backend, Budget, Cause, Class, ClassShare, Expert, ForecastCounts, Foreground, Health,
+    HeatBucket, HeatMap, HoldStatistics, InsuranceAccount, Member, MemberList, MemberLoad,
+    MemberState, Model, ModelList, Move, MoveAccepted, MoveCounts, MoveList, Network, PauseState,
+    Place, Plan, PlannedMove, ProbeStatus, Profile, Reason, Replicas, Stage, Status, TierStatus,
+    Training, TrainingEnd, Volume, VolumeChange, VolumeList, VolumeName, VolumeRunState,
 };
 
 const MIB: u64 = 1 << 20;
@@ -38,6 +38,7 @@ pub fn volume() -> Volume {
         name: name(),
         uuid: "0b3c3d0e-6a62-4f0e-9c53-6a2f2b8a7c11".into(),
         state: VolumeRunState::Running,
+        backend: Backend::Dm,
         device: Some("/dev/tierd/data".into()),
         size_bytes: 100 * GIB,
         region_bytes: MIB,

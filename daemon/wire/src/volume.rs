@@ -58,6 +58,53 @@ impl FromStr for Class {
     }
 }
 
+/// What serves a volume's I/O. A stopped volume can change it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backend {
+    /// Tables of device-mapper: the kernel serves.
+    #[default]
+    Dm,
+    /// A process, through `ublk_drv`.
+    Ublk,
+}
+
+impl Backend {
+    /// All backends, the default first.
+    pub const ALL: [Self; 2] = [Self::Dm, Self::Ublk];
+
+    /// The name by which people and programs call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dm => "dm",
+            Self::Ublk => "ublk",
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Why a text names no backend.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no backend; the backends are dm and ublk")]
+pub struct BackendNameError(String);
+
+impl FromStr for Backend {
+    type Err = BackendNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|backend| backend.name() == text)
+            .ok_or_else(|| BackendNameError(text.to_owned()))
+    }
+}
+
 /// Creates a volume from devices and starts it. Answered by [`VolumeChange`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -72,6 +119,9 @@ pub struct CreateVolume {
     /// Logical block size that the volume shows, for good. If absent, the largest of its members'.
     #[serde(default)]
     pub block_bytes: Option<u64>,
+    /// What is to serve it.
+    #[serde(default)]
+    pub backend: Backend,
     /// Whether devices that hold a foreign signature may be overwritten. A label of another volume
     /// is refused even so.
     #[serde(default)]
@@ -96,6 +146,9 @@ pub struct NewMember {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StartVolume {
+    /// What is to serve it from now on. If absent, what served it last.
+    #[serde(default)]
+    pub backend: Option<Backend>,
     /// Whether to start without members that are missing, which makes a new epoch. What had its
     /// only copy on them cannot be read.
     #[serde(default)]
@@ -165,6 +218,9 @@ pub struct Volume {
     pub uuid: String,
     /// Whether it runs.
     pub state: VolumeRunState,
+    /// What serves it, or served it last.
+    #[serde(default)]
+    pub backend: Backend,
     /// Path of its block device, if it runs.
     pub device: Option<String>,
     /// Bytes that it shows.

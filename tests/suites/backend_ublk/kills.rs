@@ -89,38 +89,24 @@ fn a_server_that_dies_at_its_start_leaves_the_next_one_free_to_serve() {
             let volume = Path::new(VOLUME);
             fill(volume, 0, 1 << 20, 7).unwrap();
             server.kill();
-            nothing_else_starts_what_waits(&disks.setting());
             let mut second = Server::spawn(&die("serve:made"), "v");
             assert!(!second.wait().success(), "{}", second.log());
             let mut server = Server::start(&disks.setting(), "v");
             assert_eq!(read(volume, 4096, 4096).unwrap(), [7; 4096]);
-            a_second_server_and_a_daemon_are_refused(&disks.setting(), &server);
+            a_second_server_is_refused(&disks.setting(), &server);
             device::remove(device_of(volume)).unwrap();
             assert!(server.wait().success(), "{}", server.log());
             // What was written is the volume's, whoever serves it.
-            let daemon = disks.run();
-            daemon.must(&["volume", "start", "v"]);
+            assert!(disks.setting().activate().success());
             assert_eq!(read(volume, 4096, 4096).unwrap(), [7; 4096]);
         })
         .run();
 }
 
-/// Nobody holds the members, but requests may wait that would land in the midst of others.
-fn nothing_else_starts_what_waits(setting: &Setting<'_>) {
-    let daemon = setting.run();
-    let refused = daemon.ctl(&["volume", "start", "v"]).unwrap_err();
-    assert!(refused.contains("tierd serve v"), "{refused}");
-    assert!(daemon.stop().success());
-}
-
-/// The members are claimed: nobody serves them twice.
-fn a_second_server_and_a_daemon_are_refused(setting: &Setting<'_>, server: &Server) {
+/// Nobody serves a volume twice.
+fn a_second_server_is_refused(setting: &Setting<'_>, server: &Server) {
     let mut second = Server::spawn(setting, "v");
     assert_eq!(second.wait().code(), Some(4), "{}", server.log());
-    let daemon = setting.run();
-    let refused = daemon.ctl(&["volume", "start", "v"]).unwrap_err();
-    assert!(refused.contains("served on ublk"), "{refused}");
-    assert!(daemon.stop().success());
 }
 
 /// What is in flight on a member when the server dies holds the member, so that nobody begins before

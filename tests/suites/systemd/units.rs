@@ -52,7 +52,7 @@ fn the_daemon_may_die_hang_and_be_stopped_and_its_volumes_go_on() {
 }
 
 fn the_units_are_clean() {
-    let units = ["tierd", "tierd-activate", "tierd-activate@"].map(|name| {
+    let units = ["tierd", "tierd-activate", "tierd-activate@", "tierd-serve@"].map(|name| {
         let unit = format!("{UNITS}/{name}.service");
         assert!(Path::new(&unit).exists(), "{unit}");
         unit

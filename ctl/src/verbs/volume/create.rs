@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
-use tier_wire::{Class, CreateVolume, NewMember, VolumeChange, VolumeName, route};
+use tier_wire::{Backend, Class, CreateVolume, NewMember, VolumeChange, VolumeName, route};
 
 use super::changed;
 use crate::client::Client;
@@ -26,6 +26,10 @@ pub(crate) struct Create {
     /// Logical block size of the volume, fixed for good. The largest of its devices' if left out
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     block_size: Option<u64>,
+    /// What serves its I/O: dm (tables of device-mapper) or ublk (a process). It can be changed when
+    /// the volume is started
+    #[arg(long, value_name = "BACKEND", default_value_t)]
+    backend: Backend,
     /// Overwrite devices that hold something else (a file system, a partition table)
     #[arg(long)]
     force: bool,
@@ -48,6 +52,7 @@ impl Create {
                 .collect::<Result<_, _>>()?,
             region_bytes: self.region_size,
             block_bytes: self.block_size,
+            backend: self.backend,
             force: self.force,
             dry_run: true,
         };

@@ -34,6 +34,7 @@ pub(super) fn volume(volume: &Volume, look: Look) -> String {
     let mut text = facts(&[
         ("Name", volume.name.to_string()),
         ("State", volume.state.name().into()),
+        ("Backend", volume.backend.to_string()),
         ("Device", or_dash(volume.device.clone(), |device| device)),
         ("Size", size(volume.size_bytes)),
         (

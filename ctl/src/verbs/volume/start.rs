@@ -1,7 +1,7 @@
 //! `tierctl volume start`: starts a volume that is stopped.
 
 use clap::Args;
-use tier_wire::{StartVolume, VolumeChange, VolumeName, route};
+use tier_wire::{Backend, StartVolume, VolumeChange, VolumeName, route};
 
 use super::changed;
 use crate::client::Client;
@@ -13,6 +13,9 @@ use crate::printer::Printer;
 pub(crate) struct Start {
     /// The volume
     volume: VolumeName,
+    /// What serves its I/O from now on, dm or ublk. What served it last if left out
+    #[arg(long, value_name = "BACKEND")]
+    backend: Option<Backend>,
     /// Start without members that are missing. What is on them alone cannot be read or written
     /// until they are back and the volume is stopped and started again
     #[arg(long)]
@@ -35,6 +38,7 @@ impl Start {
             confirm(&question, self.volume.as_str(), self.yes)?;
         }
         let request = StartVolume {
+            backend: self.backend,
             degraded: self.degraded,
             dry_run: self.dry_run,
         };

@@ -12,7 +12,7 @@ use tier_core::command::Stage;
 use tier_core::units::{MemberIndex, Micros, MoveId};
 use tier_core::volume::{Class, Profile};
 use tier_store::create::NewVolume;
-use tier_store::words::ReplicaState;
+use tier_store::words::{BackendKind, ReplicaState};
 use tier_wire as wire;
 
 use super::discover::Found;
@@ -39,6 +39,21 @@ const fn wire_class(class: Class) -> wire::Class {
         Class::Nvme => wire::Class::Nvme,
         Class::Ssd => wire::Class::Ssd,
         Class::Hdd => wire::Class::Hdd,
+    }
+}
+
+/// The store's word for a backend of the wire.
+pub(crate) const fn backend_kind(backend: wire::Backend) -> BackendKind {
+    match backend {
+        wire::Backend::Dm => BackendKind::Dm,
+        wire::Backend::Ublk => BackendKind::Ublk,
+    }
+}
+
+const fn wire_backend(backend: BackendKind) -> wire::Backend {
+    match backend {
+        BackendKind::Dm => wire::Backend::Dm,
+        BackendKind::Ublk => wire::Backend::Ublk,
     }
 }
 
@@ -75,6 +90,7 @@ pub(crate) fn stopped(name: wire::VolumeName, members: &[Found]) -> wire::Volume
         name,
         uuid: newest.map_or_else(String::new, |label| label.volume.to_string()),
         state,
+        backend: newest.map_or_else(wire::Backend::default, |label| wire_backend(label.backend)),
         device: None,
         size_bytes: region_bytes * u64::from(regions),
         region_bytes,
@@ -111,6 +127,7 @@ pub(crate) fn planned(name: wire::VolumeName, new: &NewVolume, members: &[Facts]
         name,
         uuid: String::new(),
         state: wire::VolumeRunState::Stopped,
+        backend: wire_backend(new.backend),
         device: None,
         size_bytes: new.region_size.bytes_of(new.layout.regions).0,
         region_bytes: new.region_size.bytes().0,
@@ -158,6 +175,7 @@ fn volume(runtime: &Runtime, info: &Info) -> wire::Volume {
         } else {
             wire::VolumeRunState::Running
         },
+        backend: wire_backend(facts.backend),
         device: Some(info.link.display().to_string()),
         size_bytes: facts.region_size.bytes_of(facts.regions).0,
         region_bytes: facts.region_size.bytes().0,

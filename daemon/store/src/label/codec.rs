@@ -9,13 +9,19 @@ use tier_core::volume::Class;
 use uuid::Uuid;
 
 use super::{COPY_BYTES, FORMAT, Label, LabelCopy, LabelState};
-use crate::words::{AreaExtent, Epoch, EpochId, MemberId, VolumeId, VolumeName};
+use crate::words::{
+    AreaExtent, BackendKind, Epoch, EpochId, MemberId, NAME_BYTES_MAX, VolumeId, VolumeName,
+};
 
 /// First bytes of a label.
 pub const MAGIC: [u8; 8] = *b"TIERDLBL";
 
 /// Where the checksum lies in a copy, in bytes; it is taken with zeros in its own place.
 const CHECKSUM_AT: usize = 12;
+
+/// Where the backend's number lies in a copy, in bytes: behind the longest name. Labels from before
+/// there was a choice have a zero there.
+const BACKEND_AT: usize = 167 + NAME_BYTES_MAX;
 
 /// The bytes of one copy.
 #[must_use]
@@ -61,6 +67,12 @@ pub fn encode(label: &Label) -> Vec<u8> {
     out.push(u8::try_from(name.len()).unwrap_or(0));
     out.extend(name);
     out.resize(COPY_BYTES, 0);
+    if let Some(field) = out.get_mut(BACKEND_AT) {
+        *field = match label.backend {
+            BackendKind::Dm => 0,
+            BackendKind::Ublk => 1,
+        };
+    }
     let checksum = crc32c::crc32c(&out).to_le_bytes();
     if let Some(field) = out.get_mut(CHECKSUM_AT..CHECKSUM_AT + 4) {
         field.copy_from_slice(&checksum);
@@ -135,6 +147,11 @@ fn decode_fields(reader: &mut Reader<'_>) -> Result<Label, &'static str> {
     let name = name
         .and_then(|name| VolumeName::new(name).ok())
         .ok_or("name")?;
+    let backend = match reader.bytes.get(BACKEND_AT) {
+        Some(0) => BackendKind::Dm,
+        Some(1) => BackendKind::Ublk,
+        _ => return Err("backend"),
+    };
     Ok(Label {
         sequence,
         state,
@@ -155,6 +172,7 @@ fn decode_fields(reader: &mut Reader<'_>) -> Result<Label, &'static str> {
         }),
         volume_block_bytes,
         volume_regions,
+        backend,
         epoch,
         parent: (!parent.is_nil()).then_some(EpochId(parent)),
         acted_on,

@@ -28,6 +28,7 @@ fn sample() -> Label {
         }),
         volume_block_bytes: 4096,
         volume_regions: 54,
+        backend: BackendKind::Dm,
         epoch: Epoch {
             number: 2,
             id: EpochId(Uuid::from_u128(0xe2)),
@@ -116,6 +117,17 @@ fn a_newer_format_is_refused_even_beside_an_older_copy() {
     let error = copies.newest("/dev/x").unwrap_err();
     assert!(matches!(error, LabelError::NewerFormat { format: 2, .. }));
     assert!(error.to_string().contains("/dev/x"), "{error}");
+}
+
+#[test]
+fn what_serves_the_volume_has_its_own_byte() {
+    let on_ublk = Label {
+        backend: BackendKind::Ublk,
+        ..sample()
+    };
+    let bytes = encode(&on_ublk);
+    assert_eq!((encode(&sample())[230], bytes[230]), (0, 1));
+    assert!(matches!(decode(&bytes), LabelCopy::Valid(label) if *label == on_ublk));
 }
 
 #[test]

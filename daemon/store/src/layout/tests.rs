@@ -10,7 +10,7 @@ use crate::area::{Area, AreaBackend};
 use crate::map::Map;
 use crate::meta::{Metadata, Replica, Revision, Update};
 use crate::testing::{MemoryDisk, Power};
-use crate::words::{Facts, MemberFacts, MemberId, ReplicaState, VolumeId, VolumeName};
+use crate::words::{BackendKind, Facts, MemberFacts, MemberId, ReplicaState, VolumeId, VolumeName};
 
 fn candidate(class: Class, mebibytes: u64, block_bytes: u32) -> Candidate {
     let device = format!("/dev/{class}");
@@ -136,6 +136,7 @@ fn worst(volume: VolumeId, regions: u32) -> Metadata {
         region_size: RegionSize::MIN,
         regions: 2 * regions,
         block_bytes: 4096,
+        backend: BackendKind::Dm,
         members: Vec::new(),
         epochs: Vec::new(),
     };

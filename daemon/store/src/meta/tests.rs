@@ -5,7 +5,7 @@ use tier_core::units::Bytes;
 use super::*;
 use crate::fixture::{extent, fates, leg};
 use crate::testing::{MemoryDisk, Power};
-use crate::words::{AreaExtent, VolumeId, VolumeName};
+use crate::words::{AreaExtent, BackendKind, VolumeId, VolumeName};
 
 const EXTENT: AreaExtent = AreaExtent {
     offset: Bytes(960 << 10),
@@ -19,6 +19,7 @@ fn metadata() -> Metadata {
         region_size: tier_core::units::RegionSize::MIN,
         regions: 400,
         block_bytes: 512,
+        backend: BackendKind::Dm,
         members: Vec::new(),
         epochs: Vec::new(),
     };

@@ -13,6 +13,7 @@ use crate::open::OpenOptions;
 use crate::steps::Steps;
 use crate::storage::Disk;
 use crate::store::Store;
+use crate::words::BackendKind;
 
 fn files(folder: &Path, count: usize) -> Vec<PathBuf> {
     let paths = (0..count).map(|at| {
@@ -38,6 +39,7 @@ fn members_are_found_grouped_and_opened_on_real_files() {
     let volume = NewVolume {
         name: VolumeName::new("pool").unwrap(),
         region_size: RegionSize::MIN,
+        backend: BackendKind::Dm,
         members: vec![
             NewMember {
                 class: Class::Ssd,
