@@ -165,12 +165,27 @@ fn inspect(request: &CreateVolume) -> Answer<Vec<Facts>> {
     let mut members = Vec::with_capacity(request.members.len());
     for asked in &request.members {
         let facts = member::probe(Path::new(&asked.path)).map_err(|error| of_member(&error))?;
+        refuse_unseen(&facts.path)?;
         refuse_labelled(&facts.path)?;
         member::check(&facts, requirements).map_err(|error| of_member(&error))?;
         members.push(facts);
     }
     member::check_together(&members).map_err(|error| of_member(&error))?;
     Ok(members)
+}
+
+/// What a later start would not look at cannot be a member.
+fn refuse_unseen(path: &Path) -> Answer<()> {
+    let node = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if !crate::volume::discover::is_passed_over(&node) {
+        return Ok(());
+    }
+    let device = path.display().to_string();
+    Err(ErrorBody::new(
+        ErrorKind::Unfit,
+        format!("{device} is a device of ublk, where nobody looks for members: it may not answer"),
+    )
+    .with_device(device))
 }
 
 /// A member of a volume is never overwritten, whatever is forced: that volume is destroyed first.

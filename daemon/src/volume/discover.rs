@@ -118,9 +118,15 @@ fn worth_a_look(device: &OsStr) -> bool {
     !size.is_empty() && size.trim() != "0" && !stands_on_ours(device)
 }
 
+/// Whether a device is not even looked at: a volume on ublk whose server is gone does not answer, and
+/// others' devices there are not told from it.
+pub(crate) fn is_passed_over(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.as_encoded_bytes().starts_with(UBLK)
+}
+
 fn stands_on_ours(device: &OsStr) -> bool {
-    // A volume on ublk whose server is gone does not answer. Others' devices on ublk are no members.
-    if device.as_encoded_bytes().starts_with(UBLK) {
+    if is_passed_over(Path::new(device)) {
         return true;
     }
     if read(device, "dm/uuid").starts_with(OURS) {

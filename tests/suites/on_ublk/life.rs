@@ -1,0 +1,97 @@
+//! What people do with a volume.
+
+use tier_sys::block::{Access, BlockDevice};
+use tier_tests::io::read;
+use tier_tests::load::Load;
+use tier_tests::server::device_of;
+use tier_tests::test_name;
+
+use super::*;
+
+#[test]
+fn a_volume_on_ublk_is_made_moved_stopped_and_changes_its_backend() {
+    guest(&test_name!())
+        .phase(|guest| {
+            let (rig, bytes) = volume(guest);
+            let daemon = rig.run();
+            let volume = shown(&daemon);
+            assert_eq!(volume["backend"], "ublk");
+            assert_eq!(volume["state"], "running");
+            assert_eq!(volume["size_bytes"], bytes);
+            assert_eq!(device_of(device()), 0);
+            let load = Load::start(device(), 0..bytes, 3, false);
+            move_around(&daemon);
+            load.must_go_on(LONG);
+            assert!(ends("done") >= 3, "{:?}", moves());
+            assert_eq!(ends("failed"), 0, "{:?}", moves());
+            what_is_in_use_stays(&daemon);
+            load.stop().verify();
+            refused_while_it_runs(&daemon);
+            let bytes = usize::try_from(bytes).unwrap();
+            let before = read(device(), 0, bytes).unwrap();
+            daemon.must(&["volume", "stop", "v"]);
+            assert!(!device().exists() && !Path::new("/dev/ublkb0").exists());
+            assert!(daemon.stop().success());
+            rig.assert_checked();
+            // What it was on last is on record; nobody has to say it.
+            let daemon = rig.run();
+            assert_eq!(shown(&daemon)["backend"], "ublk");
+            assert!(before == read(device(), 0, bytes).unwrap());
+            daemon.must(&["volume", "stop", "v"]);
+            on_device_mapper_for_a_while(&rig, &daemon, &before);
+            daemon.must(&["volume", "start", "v", "--backend", "ublk"]);
+            assert!(before == read(device(), 0, bytes).unwrap());
+            daemon.must(&["volume", "stop", "v"]);
+            daemon.must(&["volume", "destroy", "v", "--yes"]);
+            let left = daemon.json(&["volume", "list"]);
+            assert_eq!(left["volumes"].as_array().unwrap().len(), 0);
+            assert!(daemon.stop().success());
+        })
+        .run();
+}
+
+/// Neither what is open nor what is open exclusively, as a mount is, is taken away.
+fn what_is_in_use_stays(daemon: &Daemon) {
+    for access in [Access::ReadOnly, Access::Exclusive] {
+        let open = BlockDevice::open(device(), access).unwrap();
+        let refused = daemon.ctl(&["volume", "stop", "v"]).unwrap_err();
+        assert!(
+            refused.contains("in use") || refused.contains("busy"),
+            "{refused}"
+        );
+        open.read_at(
+            0,
+            &mut tier_sys::aligned::AlignedBuffer::zeroed(4096).unwrap(),
+        )
+        .unwrap();
+    }
+}
+
+fn refused_while_it_runs(daemon: &Daemon) {
+    let other = daemon.ctl(&["volume", "start", "v", "--backend", "dm"]);
+    let refused = other.unwrap_err();
+    assert!(refused.contains("runs on ublk"), "{refused}");
+    assert!(refused.contains("volume stop v"), "{refused}");
+    let refused = daemon
+        .ctl(&["volume", "destroy", "v", "--yes"])
+        .unwrap_err();
+    assert!(refused.contains("runs"), "{refused}");
+    let stacked = daemon.ctl(&["volume", "create", "w", "/dev/ublkb0", "--force", "--yes"]);
+    let refused = stacked.unwrap_err();
+    assert!(refused.contains("device of ublk"), "{refused}");
+    let again = daemon.must(&["volume", "start", "v", "--backend", "ublk"]);
+    assert!(again.contains("it runs already"), "{again}");
+}
+
+/// The same data by tables of the kernel, where they move, too.
+fn on_device_mapper_for_a_while(rig: &Rig<'_>, daemon: &Daemon, before: &[u8]) {
+    let dry = daemon.must(&["volume", "start", "v", "--backend", "dm", "--dry-run"]);
+    assert!(dry.contains("dm"), "{dry}");
+    daemon.must(&["volume", "start", "v", "--backend", "dm"]);
+    assert_eq!(shown(daemon)["backend"], "dm");
+    assert!(before == read(device(), 0, before.len()).unwrap());
+    move_around(daemon);
+    rig.assert_all_linear();
+    assert!(before == read(device(), 0, before.len()).unwrap());
+    daemon.must(&["volume", "stop", "v"]);
+}
