@@ -244,7 +244,8 @@ impl Served {
             let moves = self.volume.snapshot();
             let now: BTreeMap<MoveId, _> = moves
                 .moves()
-                .map(|one| (one.id, (one.is_well(), one.state().is_complete())))
+                .map(|one| (one.id, one.state()))
+                .map(|(id, one)| (id, (one.source_alive, one.target_alive, one.is_complete())))
                 .collect();
             drop(moves);
             let is_news = |(id, state): &(&MoveId, &_)| seen.get(*id) != Some(*state);
