@@ -4,23 +4,11 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::print_stdout,
     reason = "a test fails by it"
 )]
 
-mod cuts;
 mod deaths;
-#[path = "../power/files.rs"]
-mod files;
 mod life;
-#[allow(dead_code, reason = "another suite uses more of it")]
-#[path = "../power/load.rs"]
-mod load;
-#[path = "../power/log.rs"]
-mod log;
-#[allow(dead_code, reason = "another suite uses more of it")]
-#[path = "../power/stamps.rs"]
-mod stamps;
 
 use std::path::Path;
 use std::time::Duration;
