@@ -37,7 +37,7 @@ use tierd::backend::{Backend as _, DropOutcome, LegState};
 use shape::{extents, layout_on};
 
 /// Longer than anything here takes that is not parked.
-const LONG: Duration = Duration::from_mins(1);
+const LONG: Duration = Duration::from_mins(4);
 
 /// A volume on two devices, served by this process.
 struct Rig {
