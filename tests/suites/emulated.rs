@@ -1,11 +1,12 @@
 //! Emulated machines: what they promise to the suites that need BPF, ublk, NVMe or udev.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use tier_tests::command::run;
 use tier_tests::dm::Device;
-use tier_tests::guest::{Drive, Guest};
+use tier_tests::guest::{Drive, Guest, Inside};
 use tier_tests::io::flush;
 use tier_tests::test_name;
 
@@ -87,4 +88,71 @@ fn many_linear_targets_are_flushed_once(drive: &Path) {
     flush(&device.path()).unwrap();
     assert_eq!(flushes() - before, 1);
     device.remove();
+}
+
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Runs this test in a guest that may have run others, and gives that guest's boot and what the body
+/// left in the scratch folder.
+fn boot_of(test: &str, body: fn(&Inside)) -> Option<String> {
+    let guest = Guest::qemu(test).phase(|guest| {
+        assert!(!guest.file("boot").exists(), "the folder is new");
+        std::fs::copy(BOOT_ID, guest.file("boot")).unwrap();
+        body(guest);
+    });
+    let scratch = guest.run()?;
+    Some(std::fs::read_to_string(scratch.path().join("boot")).unwrap())
+}
+
+#[test]
+fn a_machine_runs_the_next_test_too_unless_something_is_left_behind() {
+    const NAMES: [&str; 3] = [
+        "what_leaves_nothing_behind",
+        "what_leaves_a_device_behind",
+        "what_fails",
+    ];
+    let Some(first) = boot_of(NAMES[0], |_| ()) else {
+        return;
+    };
+    let second = boot_of(NAMES[1], |_| ()).unwrap();
+    assert_eq!(first, second, "nothing was left behind");
+    let outcome = catch_unwind(AssertUnwindSafe(|| boot_of(NAMES[2], |_| ())));
+    let said = outcome.unwrap_err();
+    let said = said.downcast_ref::<String>().unwrap();
+    assert!(said.contains("four words to find"), "{said}");
+    assert!(!said.contains(NAMES[1]), "of its own test alone: {said}");
+    let console = said.contains(&format!("test {}", NAMES[2]));
+    assert!(console, "and all that it said: {said}");
+}
+
+/// Run by the test above, in its guest.
+#[test]
+fn what_leaves_nothing_behind() {
+    if Inside::current().is_some() {
+        boot_of("", |_| ());
+    }
+}
+
+/// Run by the test above, in its guest.
+#[test]
+fn what_leaves_a_device_behind() {
+    if Inside::current().is_some() {
+        boot_of("", |guest| {
+            std::fs::write(guest.file("device"), [0; 4096]).unwrap();
+            let file = guest.file("device").display().to_string();
+            run("losetup", &["--find", &file]);
+        });
+    }
+}
+
+/// Run by the test above, in its guest: which is a new one, after the last test.
+#[test]
+fn what_fails() {
+    if Inside::current().is_some() {
+        boot_of("", |_| {
+            let used = Path::new("/sys/block/loop0/loop").exists();
+            assert!(!used, "the device is there");
+            panic!("four words to find");
+        });
+    }
 }

@@ -15,7 +15,7 @@ use super::{End, Scratch, Settings, inside};
 const LOOK: Duration = Duration::from_millis(5);
 /// Boots of a machine that dies before its kernel says a word: QEMU 7.2 itself crashes now and then
 /// (a segmentation fault of its own, seen twice).
-const BOOTS_MAX: u32 = 3;
+pub(super) const BOOTS_MAX: u32 = 3;
 /// Lines of console that a failure shows.
 const SHOWN_LINES: usize = 80;
 /// Lines of a panic in a guest that are shown before that: its place, and what it says first.
@@ -48,11 +48,11 @@ pub(super) enum Ended {
 
 impl Boot<'_> {
     /// Folder of the files by which the guest tells the host how it stands.
-    fn control(&self) -> PathBuf {
+    pub(super) fn control(&self) -> PathBuf {
         self.scratch.path().join(format!("control-{}", self.phase))
     }
 
-    fn console(&self) -> PathBuf {
+    pub(super) fn console(&self) -> PathBuf {
         self.scratch
             .path()
             .join(format!("console-{}.log", self.phase))
@@ -158,6 +158,13 @@ impl Boot<'_> {
     fn until_it_ends(&self, machine: &Command, planned: End) -> Ended {
         std::fs::create_dir_all(self.control()).expect("control folder");
         let mut machine = Machine::start(machine, &self.console());
+        let ended = self.watch_over(&mut machine, planned);
+        machine.kill();
+        ended
+    }
+
+    /// Waits until the guest has ended, has asked for its end, or is to be ended as planned.
+    pub(super) fn watch_over(&self, machine: &mut Machine, planned: End) -> Ended {
         let deadline = Instant::now() + self.settings.deadline;
         let mut cut_at = None;
         loop {
@@ -165,7 +172,6 @@ impl Boot<'_> {
                 (watch.borrow_mut())(self.scratch.path());
             }
             if let Some(ended) = self.request() {
-                machine.kill();
                 return ended;
             }
             if let Some(status) = machine.ended() {
@@ -179,11 +185,9 @@ impl Boot<'_> {
                 cut_at = Some(now + delay);
             }
             if cut_at.is_some_and(|moment| now >= moment) {
-                machine.kill();
                 return Ended::CutOnTime;
             }
             if now >= deadline {
-                machine.kill();
                 return Ended::Overdue(self.settings.deadline);
             }
             std::thread::sleep(LOOK);

@@ -47,6 +47,9 @@
 //! - A program under test cuts the power by creating the file that `TIER_GUEST_CUT` names.
 //! - On failure the end of the guest's console is shown. `TIER_GUEST_KEEP=1` keeps the scratch
 //!   folder, images and consoles with it; `TIER_GUEST_VERBOSE=1` shows the console as it comes.
+//! - An emulated machine without drives of its own, in which one phase returned and nothing was left
+//!   behind, then runs the next such test of the same suite (see `warm`): there only the scratch
+//!   folder is new.
 //! - One [`Guest`] per test. For twenty random cuts, add forty phases in a loop.
 
 mod boot;
@@ -58,6 +61,7 @@ mod scratch;
 mod slots;
 mod systemd;
 mod uml;
+mod warm;
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -270,7 +274,12 @@ impl<'body> Guest<'body> {
         let share = self.settings.share;
         self.settings.deadline = slots::stretched(self.settings.deadline, share);
         let _slot = slots::take(share);
-        let scratch = Scratch::create(&self.test);
+        let is_warm = self.may_be_warm();
+        let scratch = if is_warm {
+            warm::scratch(&self.test)
+        } else {
+            Scratch::create(&self.test)
+        };
         for (number, phase) in self.phases.iter().enumerate() {
             let boot = boot::Boot {
                 test: &self.test,
@@ -279,11 +288,14 @@ impl<'body> Guest<'body> {
                 settings: &self.settings,
                 scratch: &scratch,
             };
-            let machine = match self.kernel {
-                Kernel::UserMode => uml::command(&boot),
-                Kernel::Emulated => qemu::command(&boot),
+            let ended = match self.kernel {
+                Kernel::UserMode => boot.run(&uml::command(&boot), phase.end),
+                Kernel::Emulated if is_warm => warm::run(&boot),
+                Kernel::Emulated => {
+                    let command = qemu::command(&boot, scratch.path(), &boot.body_script());
+                    boot.run(&command, phase.end)
+                }
             };
-            let ended = boot.run(&machine, phase.end);
             if let Some(complaint) = complaint(phase.end, &ended) {
                 panic!(
                     "{} phase {number}: {complaint}\n{}",
@@ -293,6 +305,25 @@ impl<'body> Guest<'body> {
             }
         }
         Some(scratch)
+    }
+
+    /// Whether its test may run in a machine that has run others before.
+    fn may_be_warm(&self) -> bool {
+        let returns = matches!(
+            self.phases[..],
+            [Phase {
+                end: End::Return,
+                ..
+            }]
+        );
+        let Settings {
+            drives,
+            watch,
+            share,
+            ..
+        } = &self.settings;
+        let is_plain = drives.is_empty() && watch.is_none() && *share == Share::Place;
+        self.kernel == Kernel::Emulated && returns && is_plain
     }
 
     fn available(&self) -> Result<(), String> {

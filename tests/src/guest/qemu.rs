@@ -159,8 +159,8 @@ fn kernel() -> Result<PathBuf, String> {
         .ok_or("no kernel 6.12 in /boot (package linux-image-6.12-amd64; run tests/setup)".into())
 }
 
-/// The command that boots this phase.
-pub(super) fn command(boot: &Boot<'_>) -> Command {
+/// The command that boots a machine, which shares this folder with the host and runs this script.
+pub(super) fn command(boot: &Boot<'_>, shared: &Path, body: &str) -> Command {
     let folder = boot.scratch.path();
     let mut options = String::from("-device virtio-scsi-pci");
     for (number, drive) in boot.settings.drives.iter().enumerate() {
@@ -176,11 +176,10 @@ pub(super) fn command(boot: &Boot<'_>) -> Command {
          {body}\n\
          # The host kills the guest now.\n\
          while :; do sleep 1000; done\n",
-        body = boot.body_script(),
     );
     let script = boot.script("body", &text);
     let mut command = machine(boot.settings.memory_mib, kvm_works());
-    command.arg(format!("--rwdir={}", folder.display()));
+    command.arg(format!("--rwdir={}", shared.display()));
     command.arg(format!("--qemu-opts={options}"));
     command.arg("--").arg(quoted(&script.display().to_string()));
     command

@@ -19,12 +19,20 @@ impl Scratch {
     /// # Panics
     /// When it cannot be made.
     pub(super) fn create(test: &str) -> Self {
+        Self::create_in(&guests_folder(), test, 24)
+    }
+
+    /// The same in this folder, its name beginning with so much of the test's.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub(super) fn create_in(folder: &Path, test: &str, letters: usize) -> Self {
         let mut prefix = test.replace("::", ".");
         // The name is part of socket paths below the folder, and those end at 107 bytes.
-        prefix.truncate(24);
+        prefix.truncate(letters);
         let mut folder = tempfile::Builder::new()
             .prefix(&prefix)
-            .tempdir_in(guests_folder())
+            .tempdir_in(folder)
             .expect("scratch folder below the target folder");
         folder.disable_cleanup(std::env::var_os("TIER_GUEST_KEEP").is_some());
         Self { folder }
