@@ -50,6 +50,8 @@
 //! - An emulated machine without drives of its own, in which one phase returned and nothing was left
 //!   behind, then runs the next such test of the same suite (see `warm`): there only the scratch
 //!   folder is new.
+//! - `TIER_GUEST_TIMES` names a file to which each test adds how long its guests ran; `tests/run` shows
+//!   the longest.
 //! - One [`Guest`] per test. For twenty random cuts, add forty phases in a loop.
 
 mod boot;
@@ -60,6 +62,7 @@ mod qemu;
 mod scratch;
 mod slots;
 mod systemd;
+mod times;
 mod uml;
 mod warm;
 
@@ -274,6 +277,7 @@ impl<'body> Guest<'body> {
         let share = self.settings.share;
         self.settings.deadline = slots::stretched(self.settings.deadline, share);
         let _slot = slots::take(share);
+        let _time = times::Time::of(&self.test);
         let is_warm = self.may_be_warm();
         let scratch = if is_warm {
             warm::scratch(&self.test)

@@ -221,18 +221,18 @@ fn start(command: Command, console: PathBuf) -> Machine {
     let starter = STARTER.get_or_init(|| {
         let (sender, jobs) = channel::<Job>();
         thread::spawn(move || {
-            for (command, console, started) in jobs {
+            for (command, console, asked_by) in jobs {
                 // Who asked may have panicked meanwhile; the machine then ends here.
-                let _ = started.send(Machine::start(&command, &console));
+                let _ = asked_by.send(Machine::start(&command, &console));
             }
         });
         Mutex::new(sender)
     });
-    let (sender, started) = channel();
+    let (sender, machine) = channel();
     starter
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .send((command, console, sender))
         .expect("the thread that starts guests");
-    started.recv().expect("a started guest")
+    machine.recv().expect("a started guest")
 }
