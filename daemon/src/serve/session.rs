@@ -266,14 +266,22 @@ impl Served {
             let Ok(since) = self.turn.try_lock() else {
                 continue;
             };
-            let snapshot = self.volume.snapshot();
-            let is_one_failed = snapshot.moves().any(|one| !one.is_well());
-            let is_any = is_one_failed || snapshot.moves().next().is_some();
-            drop(snapshot);
-            if is_any && (is_one_failed || since.elapsed() > AWAY_MAX) {
+            let is_due = since.elapsed() > AWAY_MAX || self.is_one_failed();
+            if is_due && self.is_any_left() {
                 self.settle();
             }
         }
+    }
+
+    fn is_one_failed(&self) -> bool {
+        let snapshot = self.volume.snapshot();
+        snapshot.moves().any(|one| !one.is_well())
+    }
+
+    /// Whether a move is there, be it one that is linear by now and only not forgotten.
+    fn is_any_left(&self) -> bool {
+        let map = self.backend.lock().read_back();
+        map.is_ok_and(|map| !map.moves.is_empty())
     }
 
     fn settle(&self) {
@@ -289,6 +297,8 @@ impl Served {
             &self.known.paths,
             &mut ended,
         );
+        // It may have committed a leg.
+        self.records().publish(Vec::new());
         for (id, kept) in &ended {
             tracing::info!(id = id.0, ?kept, "a move was ended: no daemon is there");
         }

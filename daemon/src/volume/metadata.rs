@@ -1,7 +1,7 @@
 //! The metadata thread: the one thread that writes a running volume's labels and replicas.
 //!
-//! Owns: the volume's [`Store`], or the way to the process that has it. Commits and marks are done one at a time in the order they came,
-//! and answered by events. What people should know of the store is kept in [`Durable`].
+//! Owns: the volume's [`Store`], or the way to the process that has it. Commits and marks are done one
+//! at a time in the order they came, and answered by events. What people should know of the store is kept in [`Durable`].
 
 use std::sync::mpsc as queue;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -182,7 +182,7 @@ impl Records {
     }
 
     /// Tells the handle how the store stands, and the log what went wrong.
-    fn publish(&mut self, problems: Vec<String>) {
+    pub(crate) fn publish(&mut self, problems: Vec<String>) {
         for problem in &problems {
             tracing::error!("{problem}");
         }

@@ -181,6 +181,21 @@ impl UblkBackend {
         self.moves.get_mut(&id).ok_or(BackendError::NoSuchMove(id))
     }
 
+    /// Waits until nothing goes to a leg any more that is being left, if one is.
+    fn end_leaving(&mut self, id: MoveId) -> Result<(), BackendError> {
+        let found = self.find(id)?;
+        if let Stage::Leaving {
+            leg,
+            change,
+            copier,
+        } = &found.stage
+        {
+            wait_for(id, || change.is_over() && copier.has_ended())?;
+            found.stage = Stage::Linear(*leg);
+        }
+        Ok(())
+    }
+
     /// Ends a mirror: has new requests go to one leg alone, and stops its copy. What is under way then
     /// is waited for by who called this; there is no way back from here.
     fn leave(&mut self, drop: DropLeg) -> Result<Option<MirrorState>, BackendError> {
@@ -330,17 +345,8 @@ impl Backend for UblkBackend {
         if let Some(state) = self.leave(drop)? {
             return Ok(DropOutcome::Refused(state));
         }
-        let found = self.find(drop.id)?;
-        if let Stage::Leaving {
-            leg,
-            change,
-            copier,
-        } = &found.stage
-        {
-            wait_for(drop.id, || change.is_over() && copier.has_ended())?;
-            found.stage = Stage::Linear(*leg);
-        }
-        match found.stage {
+        self.end_leaving(drop.id)?;
+        match self.find(drop.id)?.stage {
             Stage::Linear(leg) if leg == drop.leg => Ok(DropOutcome::Dropped(Hold {
                 total: Duration::ZERO,
                 drain: begins.elapsed(),
@@ -352,6 +358,10 @@ impl Backend for UblkBackend {
 
     fn set_map(&mut self, fold: &[MoveId]) -> Result<Hold, BackendError> {
         let begins = Instant::now();
+        // Who asks may not know that one is still being left: it was told so to somebody before.
+        for id in fold {
+            self.end_leaving(*id)?;
+        }
         let mut map = self.map.clone();
         for id in fold {
             let found = self.moves.get(id).ok_or(BackendError::NoSuchMove(*id))?;
