@@ -14,6 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::{setsockopt, sockopt};
 use tier_sys::memory::lock_all;
 use tier_sys::nbd::{Geometry, NbdDevice, READ_ONLY, SEND_FLUSH, SEND_FUA, SEND_TRIM};
 use tier_sys::process::set_io_flusher;
@@ -24,6 +25,12 @@ use super::state::{Outcome, State};
 
 /// Held while looking for a free device: another disk of this process may look as well.
 static LOOKING: Mutex<()> = Mutex::new(());
+
+/// Room for all requests that the kernel can have in flight, 128 of 1 MiB, so that it never waits with
+/// one sent in part. A signal ends that wait, as io_uring gives its own work to who submits, and Linux
+/// before 6.14 then sends the request once more under a new number (drivers/block/nbd.c, mended by
+/// `NBD_CMD_PARTIAL_SEND`): it takes an answer for a second one ("Double reply"), and gives the disk up.
+const SEND_BYTES: usize = 192 << 20;
 
 /// A connected disk.
 #[derive(Debug)]
@@ -96,6 +103,8 @@ impl Connection {
     pub(super) fn start(disk: &Disk, state: &Arc<State>) -> Self {
         lock_all().expect("memory is locked (as a guest's root)");
         let (kernel_end, our_end) = UnixStream::pair().expect("socket pair");
+        setsockopt(&kernel_end, sockopt::SndBufForce, &SEND_BYTES)
+            .expect("a large buffer (as a guest's root)");
         let looking = LOOKING.lock().expect("another disk failed to start");
         let node = free_node();
         let device = Arc::new(NbdDevice::open(&node).expect("nbd device"));

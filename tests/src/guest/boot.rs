@@ -18,6 +18,8 @@ const LOOK: Duration = Duration::from_millis(5);
 pub(super) const BOOTS_MAX: u32 = 3;
 /// Lines of console that a failure shows.
 const SHOWN_LINES: usize = 80;
+/// Lines of the kernel's log that it shows besides.
+const KERNEL_LINES: usize = 20;
 /// Lines of a panic in a guest that are shown before that: its place, and what it says first.
 const COMPLAINT_LINES: usize = 6;
 
@@ -113,6 +115,25 @@ impl Boot<'_> {
         )
         .expect("string");
         script
+    }
+
+    /// Where the kernel's log goes, on machines whose console does not show it.
+    fn kernel_log(&self) -> PathBuf {
+        self.scratch
+            .path()
+            .join(format!("kernel-{}.log", self.phase))
+    }
+
+    /// The same with the kernel's log beside it, for as long as the body runs.
+    pub(super) fn logged_body_script(&self) -> String {
+        format!(
+            "dmesg --follow >{log} 2>/dev/null &\n\
+             logging=$!\n\
+             {body}\
+             kill $logging\n",
+            log = quoted(&self.kernel_log().display().to_string()),
+            body = self.body_script(),
+        )
     }
 
     /// Writes an executable script of this phase into the scratch folder.
@@ -216,11 +237,15 @@ impl Boot<'_> {
         // A disk that fails has the kernel say the same so often that nothing else would be left.
         lines.dedup();
         let shown = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
+        let kernel = std::fs::read_to_string(self.kernel_log()).unwrap_or_default();
+        let kernel: Vec<_> = kernel.lines().collect();
+        let said = &kernel[kernel.len().saturating_sub(KERNEL_LINES)..];
         format!(
-            "{}--- end of {} (TIER_GUEST_KEEP=1 keeps it) ---\n{}\n--- end of console ---",
+            "{}--- end of {} (TIER_GUEST_KEEP=1 keeps it) ---\n{}\n--- the kernel said ---\n{}\n--- end of console ---",
             complaint(&lines),
             self.console().display(),
-            shown.join("\n")
+            shown.join("\n"),
+            said.join("\n")
         )
     }
 }

@@ -296,7 +296,7 @@ impl<'body> Guest<'body> {
                 Kernel::UserMode => boot.run(&uml::command(&boot), phase.end),
                 Kernel::Emulated if is_warm => warm::run(&boot),
                 Kernel::Emulated => {
-                    let command = qemu::command(&boot, scratch.path(), &boot.body_script());
+                    let command = qemu::command(&boot, scratch.path(), &boot.logged_body_script());
                     boot.run(&command, phase.end)
                 }
             };

@@ -170,7 +170,7 @@ impl Warm {
              {IS_CLEAN}\n\
              rm -rf /run/tierd\n\
              left {programs} || : >{clear}\n",
-            body = boot.body_script(),
+            body = boot.logged_body_script(),
             programs = quoted(&programs.display().to_string()),
             clear = quoted(&clear(boot).display().to_string()),
         );
