@@ -168,8 +168,7 @@ pub(crate) fn failure(error: AssembleError) -> Failure {
         AssembleError::Backend(crate::backend::BackendError::Unavailable { .. }) => {
             ExitCode::KernelFeature
         }
-        AssembleError::DegradedOnUblk(_)
-        | AssembleError::Store(
+        AssembleError::Store(
             OpenError::ActedOn { .. }
             | OpenError::Split { .. }
             | OpenError::Behind { .. }
@@ -179,6 +178,7 @@ pub(crate) fn failure(error: AssembleError) -> Failure {
             ExitCode::DeviceFailed
         }
         AssembleError::Store(_) | AssembleError::Name(_) => ExitCode::MetadataUnreadable,
+        AssembleError::Launch(LaunchError::Said { code, .. }) => *code,
         AssembleError::Launch(LaunchError::Join(JoinError::Busy) | LaunchError::InUse(_)) => {
             ExitCode::InUse
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tier_core::event::MirrorState;
 use tier_core::units::{MoveId, VolumeRegion};
+use tier_core::volume::Leg;
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +79,20 @@ pub enum BackendError {
     /// The move's device is linear on a leg already; `read_back` says on which.
     #[error("move {0} is linear on one leg already")]
     AlreadyLinear(MoveId),
+    /// The leg to keep is elsewhere than said: who asked knows another move by this number.
+    #[error(
+        "the leg of move {id} that was to be kept is on member {} from region {}, not on member {} \
+         from region {}",
+        .found.member, .found.first, .wanted.member, .wanted.first
+    )]
+    OtherLeg {
+        /// Which move.
+        id: MoveId,
+        /// Where the leg is.
+        found: Leg,
+        /// Where it was said to be.
+        wanted: Leg,
+    },
     /// The move's device still mirrors.
     #[error("move {0} still mirrors; drop one of its legs first")]
     StillMirrors(MoveId),

@@ -13,7 +13,10 @@ use tier_core::volume::{Extent, Leg};
 
 use super::dm::adds;
 use super::dm::map::{Home, VolumeMap};
-use super::{Added, Backend, BackendError, DropOutcome, Hold, KernelMap, Layout, LegState};
+use super::settle::Settle;
+use super::{
+    Added, Backend, BackendError, DropOutcome, Hold, KernelMap, Layout, LegState, check_kept,
+};
 
 /// Why a fake read or write did not succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,6 +73,14 @@ impl FakeBackend {
             failing: BTreeSet::new(),
             parked: Vec::new(),
         })
+    }
+
+    /// Starts it anew by other records; what the members hold stays.
+    pub fn start_again(&mut self, extents: &[Extent]) -> Result<(), BackendError> {
+        self.map = VolumeMap::from_extents(&self.layout, extents)?;
+        self.moves.clear();
+        self.parked.clear();
+        Ok(())
     }
 
     /// Reads a region of the volume.
@@ -357,6 +368,9 @@ impl Backend for FakeBackend {
                 _ => Err(BackendError::AlreadyLinear(drop.id)),
             };
         };
+        if let Some(found) = self.moves.get(&drop.id) {
+            check_kept(&drop, found.source, found.target)?;
+        }
         if drop.require_complete && !state.is_complete() {
             return Ok(DropOutcome::Refused(state));
         }
@@ -402,3 +416,5 @@ impl Backend for FakeBackend {
         })
     }
 }
+
+impl Settle for FakeBackend {}

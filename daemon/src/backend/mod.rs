@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tier_core::command::{AddLeg, DropLeg};
-use tier_core::event::{AdoptedMove, MirrorState};
+use tier_core::event::{AdoptedMove, Kept, MirrorState};
 use tier_core::units::MoveId;
-use tier_core::volume::Extent;
+use tier_core::volume::{Extent, Leg};
 
 pub mod dm;
 pub mod error;
@@ -87,7 +87,8 @@ pub trait Backend: Send {
     /// How a move's device stands.
     fn leg_state(&mut self, id: MoveId) -> Result<LegState, BackendError>;
 
-    /// Makes a move's device linear on one leg, in a hold of that device alone. A backend that needs
+    /// Makes a move's device linear on one leg, in a hold of that device alone; if that leg is not
+    /// where it was said to be, nothing changes. A backend that needs
     /// no hold may have begun it when it says that it took too long: it is then finished by being
     /// asked again, for the same leg alone.
     fn drop_leg(&mut self, drop: DropLeg) -> Result<DropOutcome, BackendError>;
@@ -95,4 +96,17 @@ pub trait Backend: Send {
     /// Takes these moves, each linear already, out of the volume's table in one hold, and removes
     /// their devices. Each run ends on the leg its device was linear on.
     fn set_map(&mut self, fold: &[MoveId]) -> Result<Hold, BackendError>;
+}
+
+/// Sees that the leg to keep is where it is said to be.
+pub(crate) fn check_kept(drop: &DropLeg, source: Leg, target: Leg) -> Result<(), BackendError> {
+    let found = match drop.keep {
+        Kept::Source => source,
+        Kept::Target => target,
+    };
+    if found == drop.leg {
+        return Ok(());
+    }
+    let (id, wanted) = (drop.id, drop.leg);
+    Err(BackendError::OtherLeg { id, found, wanted })
 }

@@ -5,6 +5,7 @@ use tier_sys::block::BlockError;
 use tier_wire::{ErrorBody, ErrorKind};
 
 use crate::backend::BackendError;
+use crate::exit::ExitCode;
 use crate::model::{ModelError, RegistryError};
 use crate::serve::{JoinError, LaunchError};
 use crate::volume::assemble::AssembleError;
@@ -48,9 +49,7 @@ pub(super) fn not_running(name: &str) -> ErrorBody {
 pub(crate) fn to_body(error: &AssembleError) -> ErrorBody {
     match error {
         AssembleError::NotFound(_) => ErrorBody::new(ErrorKind::NotFound, chain(error)),
-        AssembleError::Twice { .. } | AssembleError::DegradedOnUblk(_) => {
-            ErrorBody::new(ErrorKind::Degraded, chain(error))
-        }
+        AssembleError::Twice { .. } => ErrorBody::new(ErrorKind::Degraded, chain(error)),
         AssembleError::Name(_) => ErrorBody::new(ErrorKind::Damaged, chain(error)),
         AssembleError::Held { .. }
         | AssembleError::OnUblk { .. }
@@ -120,9 +119,23 @@ pub(super) fn of_launch(error: &LaunchError) -> ErrorBody {
         LaunchError::Join(_) | LaunchError::Start { .. } | LaunchError::Mute { .. } => {
             ErrorKind::Unavailable
         }
-        LaunchError::Said(_) | LaunchError::Stays { .. } => ErrorKind::Io,
+        LaunchError::Said { code, .. } => of_code(*code),
+        LaunchError::Stays { .. } => ErrorKind::Io,
     };
     ErrorBody::new(kind, chain(error))
+}
+
+/// What another process of tierd ended as: the way back from [`ExitCode`]'s own reading of kinds.
+const fn of_code(code: ExitCode) -> ErrorKind {
+    match code {
+        ExitCode::InUse => ErrorKind::Busy,
+        ExitCode::Permission => ErrorKind::Denied,
+        ExitCode::KernelFeature => ErrorKind::Unsupported,
+        ExitCode::NotFound => ErrorKind::NotFound,
+        ExitCode::MetadataUnreadable => ErrorKind::Damaged,
+        ExitCode::MetadataRefused => ErrorKind::Degraded,
+        _ => ErrorKind::Io,
+    }
 }
 
 fn of_store(error: &OpenError) -> ErrorBody {

@@ -13,8 +13,9 @@ use tier_sys::block::{Access, BlockDevice};
 
 use super::client::{Connection, JoinError};
 use super::protocol::{Opened, Stays, beside};
-use super::{FAILED, SOCKET};
+use super::{DEGRADED, FAILED, SOCKET};
 use crate::config::Config;
+use crate::exit::{ExitCode, Failure};
 
 /// How long a process is given to serve: it may have to wait for I/O of one that died.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -45,8 +46,13 @@ pub(crate) enum LaunchError {
         source: io::Error,
     },
     /// It ended, and said why.
-    #[error("{0}")]
-    Said(String),
+    #[error("{text}")]
+    Said {
+        /// As what it ended.
+        code: ExitCode,
+        /// What it said.
+        text: String,
+    },
     /// It ended without a word, or serves nothing.
     #[error(
         "the process that is to serve volume {volume} does not ({state}); its log says more, and so does \
@@ -71,8 +77,45 @@ pub(crate) enum LaunchError {
     },
 }
 
-/// Connects to the process that serves a volume; starts it where there is none.
-pub(crate) fn join(config: &Config, volume: &str) -> Result<(Connection, Opened), LaunchError> {
+impl LaunchError {
+    /// What a process noted at its end, by [`noted`].
+    fn last_words(said: &str) -> Self {
+        let (number, text) = said.split_once(' ').unwrap_or(("", said));
+        let is_it = |code: &ExitCode| code.number().to_string() == number;
+        let code = ExitCode::ALL.into_iter().find(is_it);
+        Self::Said {
+            code: code.unwrap_or(ExitCode::Internal),
+            text: text.trim().to_owned(),
+        }
+    }
+}
+
+/// Why a process ended, for who started it.
+pub(super) fn noted(failure: &Failure) -> String {
+    format!("{} {}", failure.code().number(), failure.message())
+}
+
+/// Connects to the process that serves a volume; starts it where there is none, and then without members
+/// that are missing, if an operator wants that.
+pub(crate) fn join(
+    config: &Config,
+    volume: &str,
+    degraded: bool,
+) -> Result<(Connection, Opened), LaunchError> {
+    let wish = beside(config, volume, DEGRADED);
+    if degraded {
+        std::fs::write(&wish, "").map_err(|source| LaunchError::Start {
+            what: format!("tierd serve {volume}"),
+            source,
+        })?;
+    }
+    let joined = join_or_start(config, volume);
+    // It is for this start alone; there may be none.
+    let _ = std::fs::remove_file(&wish);
+    joined
+}
+
+fn join_or_start(config: &Config, volume: &str) -> Result<(Connection, Opened), LaunchError> {
     let socket = beside(config, volume, SOCKET);
     match patiently(&socket) {
         Err(JoinError::Nobody { .. }) => {}
@@ -94,7 +137,7 @@ pub(crate) fn join(config: &Config, volume: &str) -> Result<(Connection, Opened)
         let state = started.state();
         if state.is_some() || begins.elapsed() > PATIENCE {
             if let Ok(said) = std::fs::read_to_string(&failed) {
-                return Err(LaunchError::Said(said.trim().to_owned()));
+                return Err(LaunchError::last_words(&said));
             }
             return Err(LaunchError::Mute {
                 volume: volume.to_owned(),

@@ -30,7 +30,7 @@ use tier_store::device::DeviceDisk;
 use tier_store::open::OpenOptions;
 use tier_store::storage::Disk;
 use tier_store::store::Store;
-use tier_store::words::BackendKind;
+use tier_store::words::{BackendKind, MemberFacts};
 use tier_sys::block::{Access, BlockDevice, BlockError, DeviceNumber};
 use tier_ublk::device::{Begin, Device, DeviceError, Shape};
 
@@ -38,7 +38,7 @@ use self::note::Note;
 use self::protocol::beside;
 use self::session::{Known, Served};
 use crate::backend::ublk::{UblkBackend, claim};
-use crate::backend::{BackendError, Layout, link};
+use crate::backend::{BackendError, Layout, MemberDevice, link};
 use crate::cli::Serve;
 use crate::config::Config;
 use crate::exit::{ExitCode, Failure};
@@ -64,6 +64,9 @@ const DEAD_PATIENCE: Duration = Duration::from_mins(1);
 const SOCKET: &str = ".sock";
 const LOCK: &str = ".lock";
 const FAILED: &str = ".failed";
+/// And a file that is there while a start is under way that an operator wants without members that are
+/// missing.
+const DEGRADED: &str = ".degraded";
 
 /// Serves a volume until it is told to stop, or somebody removes its device.
 pub fn serve(config: &Config, what: &Serve) -> Result<ExitCode, Failure> {
@@ -71,7 +74,7 @@ pub fn serve(config: &Config, what: &Serve) -> Result<ExitCode, Failure> {
     let done = serve_until_stopped(config, &what.name);
     if let Err(failure) = &done {
         // For the daemon that started this; the log has it, too.
-        let _ = fs::write(failed, failure.message());
+        let _ = fs::write(failed, launch::noted(failure));
     }
     done
 }
@@ -86,12 +89,13 @@ fn serve_until_stopped(config: &Config, name: &str) -> Result<ExitCode, Failure>
     };
     let note = Note::of(config, name);
     let begin = note.begin()?;
-    let open = open(members, begin).map_err(crate::boot::failure)?;
+    let is_degraded = beside(config, name, DEGRADED).exists();
+    let open = open(members, begin, is_degraded).map_err(crate::boot::failure)?;
     let device = Device::make(begin).map_err(failed)?;
     let id = device.id();
     note.write(id)?;
     stop_point::reach("serve:made");
-    let shape = shape(open.backend.layout()).map_err(AssembleError::from);
+    let shape = shape(&open.backend).map_err(AssembleError::from);
     let shape = shape.map_err(crate::boot::failure)?;
     let volume = open.backend.volume().clone();
     let layout = open.backend.layout().clone();
@@ -172,7 +176,7 @@ fn listen(open: Open, id: u32, node: &Path, socket: &Path) -> io::Result<PathBuf
     let layout = backend.layout();
     let link = link::lead(&layout.name, node)?;
     let number = DeviceNumber::from_raw(fs::metadata(node)?.rdev());
-    let members = layout.members.iter();
+    let members = backend.present().iter();
     let known = Known {
         name: layout.name.to_string(),
         id,
@@ -214,7 +218,7 @@ fn listen(open: Open, id: u32, node: &Path, socket: &Path) -> io::Result<PathBuf
 }
 
 /// Opens the members, reads where everything is, and marks it as acted on.
-fn open(members: &[Found], begin: Begin) -> Result<Open, AssembleError> {
+fn open(members: &[Found], begin: Begin, degraded: bool) -> Result<Open, AssembleError> {
     let layout = layout(members)?;
     let patience = match begin {
         Begin::New => Duration::ZERO,
@@ -230,17 +234,31 @@ fn open(members: &[Found], begin: Begin) -> Result<Open, AssembleError> {
     let options = OpenOptions {
         // What was served goes on with the members that it had.
         readmit: begin == Begin::New,
+        degraded,
         steps: stop_point::store_steps(),
         ..OpenOptions::default()
     };
     let (mut store, recovery) = Store::open(&disks, &options)?;
     mark_what_is_served(&mut store)?;
     store.set_backend(BackendKind::Ublk)?;
+    let missing = store.facts().members.iter().filter(|one| !one.present);
+    let missing = missing.map(absent).collect();
     Ok(Open {
-        backend: UblkBackend::new(layout, claimed, &store.state().extents)?,
+        backend: UblkBackend::degraded(layout, claimed, missing, &store.state().extents)?,
         store,
         mended: mended(&recovery),
     })
+}
+
+/// A member that is not there, as the records know it.
+fn absent(facts: &MemberFacts) -> MemberDevice {
+    MemberDevice {
+        index: facts.index,
+        path: PathBuf::from("missing"),
+        number: DeviceNumber { major: 0, minor: 0 },
+        data_start: facts.data_start,
+        regions: facts.regions,
+    }
 }
 
 fn held(layout: &Layout, source: BlockError) -> AssembleError {
@@ -255,15 +273,16 @@ fn held(layout: &Layout, source: BlockError) -> AssembleError {
 
 /// What the device tells of itself. A member without discards does not take them from the volume: it
 /// only does not hear of them.
-fn shape(layout: &Layout) -> Result<Shape, BackendError> {
+fn shape(backend: &UblkBackend) -> Result<Shape, BackendError> {
     let mut physical = 0;
-    for member in &layout.members {
+    for member in backend.present() {
         let device = BlockDevice::open(&member.path, Access::ReadOnly)?;
         physical = device.physical_block_bytes().max(physical);
     }
-    let numbers = layout.members.iter().map(|member| member.number);
+    let numbers = backend.present().iter().map(|member| member.number);
+    let block_bytes = backend.layout().block_bytes.0;
     Ok(Shape {
-        block_bytes: u32::try_from(layout.block_bytes.0).unwrap_or(u32::MAX),
+        block_bytes: u32::try_from(block_bytes).unwrap_or(u32::MAX),
         physical_block_bytes: physical,
         takes_discard: numbers.into_iter().any(takes_discard),
     })

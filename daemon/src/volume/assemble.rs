@@ -107,11 +107,6 @@ pub(crate) enum AssembleError {
     /// What serves the volume from now on could not be recorded.
     #[error("what serves the volume could not be recorded: {0}")]
     Record(#[from] CommitError),
-    /// A volume on ublk lacks members.
-    #[error(
-        "volume {0} lacks members, and a degraded volume is not served on ublk;          `tierctl volume start {0} --backend dm --degraded` serves what is there"
-    )]
-    DegradedOnUblk(String),
     /// The process that is to serve the volume does not.
     #[error(transparent)]
     Launch(#[from] LaunchError),

@@ -43,12 +43,9 @@ pub(crate) fn bring_up(
             Ok(Up::Dm(Box::new(assemble(members, options)?)))
         }
         BackendKind::Ublk => {
-            if options.degraded && members.len() < usize::from(label.member_count) {
-                return Err(AssembleError::DegradedOnUblk(name.to_owned()));
-            }
             // Two devices that say that they are one member are told from here.
             layout(members)?;
-            let (connection, opened) = serve::join(config, name)?;
+            let (connection, opened) = serve::join(config, name, options.degraded)?;
             Ok(Up::Ublk(connection, Box::new(opened)))
         }
     }

@@ -32,6 +32,8 @@ pub enum Home {
     One(Place),
     /// It moves.
     Moving(Arc<Moving>),
+    /// On a member that is missing: whatever is asked of it fails.
+    Missing,
 }
 
 /// Adjacent bytes with one home.
@@ -97,11 +99,12 @@ impl Snapshot {
             at = end;
         }
         let members = runs.iter().flat_map(|run| match &run.home {
-            Home::One(place) => [place.member; 2],
-            Home::Moving(moving) => [moving.source.member, moving.target.member],
+            Home::One(place) => [Some(place.member), None],
+            Home::Moving(moving) => [Some(moving.source.member), Some(moving.target.member)],
+            Home::Missing => [None; 2],
         });
         Ok(Self {
-            on: members.fold(Members::default(), Members::with),
+            on: members.flatten().fold(Members::default(), Members::with),
             runs,
         })
     }
@@ -128,7 +131,7 @@ impl Snapshot {
     /// The moves under way.
     pub fn moves(&self) -> impl Iterator<Item = &Arc<Moving>> {
         self.runs.iter().filter_map(|run| match &run.home {
-            Home::One(_) => None,
+            Home::One(_) | Home::Missing => None,
             Home::Moving(moving) => Some(moving),
         })
     }

@@ -107,6 +107,7 @@ async fn step(
             piece.read_moving(moving).await.map_err(Stop::Failed)?;
         }
         Home::Moving(moving) => piece.write_moving(moving).await?,
+        Home::Missing => return Err(Stop::Failed(libc::EIO)),
     }
     Ok(until)
 }

@@ -352,6 +352,7 @@ impl Backend for DmBackend {
                     Kept::Source => mirror.source,
                     Kept::Target => mirror.target,
                 };
+                self.check_leg(&drop, kept)?;
                 if self.mirror_state(id)?.is_in_doubt() {
                     self.drop_in_doubt(id, &mirror, drop.keep)?
                 } else if drop.require_complete {

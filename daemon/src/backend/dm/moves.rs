@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use tier_core::command::{AddLeg, DropLeg};
 use tier_core::units::{MoveId, Sectors};
+use tier_core::volume::Leg;
 use tier_sys::block::DeviceNumber;
 use tier_sys::dm::UdevRules;
 
@@ -17,7 +18,7 @@ use super::table::{
     LEAD_IN, Mirror, Place, Segment, Target, after_lead_in, behind_lead_in, chunk_for,
 };
 use super::{Behind, DmBackend, not_ours};
-use crate::backend::{BackendError, DropOutcome, Hold};
+use crate::backend::{BackendError, DropOutcome, Hold, check_kept};
 
 impl DmBackend {
     /// Makes a move's two devices: the mirror with its table loaded and not yet live, and the gate
@@ -213,6 +214,21 @@ impl DmBackend {
             .ok_or_else(|| not_ours(name, "it does not begin with the lead-in"))
     }
 
+    /// Which leg this place is of a move; none if it is on no member that is there.
+    fn leg_of(&mut self, id: MoveId, place: Place) -> Result<Option<Leg>, BackendError> {
+        let gate = self.names.name(Device::Move(id));
+        let count = self.inner_length(&gate)?.0 / self.layout.region_size.sectors().0;
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        Ok(leg_at(&self.layout, place, count).ok())
+    }
+
+    /// Sees that the leg to keep, which is here, is where it is said to be.
+    pub(super) fn check_leg(&mut self, drop: &DropLeg, kept: Place) -> Result<(), BackendError> {
+        let found = self.leg_of(drop.id, kept)?;
+        // One on a member that is missing cannot be told from another.
+        found.map_or(Ok(()), |leg| check_kept(drop, leg, leg))
+    }
+
     /// Finishes a drop that an earlier try left half done: the mirror is linear but the gate still
     /// leads to it, or the gate leads to the leg but the mirror is still there.
     pub(super) fn finish_drop(
@@ -221,14 +237,7 @@ impl DmBackend {
         place: Place,
     ) -> Result<DropOutcome, BackendError> {
         let id = drop.id;
-        let gate = self.names.name(Device::Move(id));
-        let count = self.inner_length(&gate)?.0 / self.layout.region_size.sectors().0;
-        let leg = leg_at(
-            &self.layout,
-            place,
-            u32::try_from(count).unwrap_or(u32::MAX),
-        );
-        if leg.ok() != Some(drop.leg) {
+        if self.leg_of(id, place)? != Some(drop.leg) {
             return Err(BackendError::AlreadyLinear(id));
         }
         let hold = match self.swap_gate(id, place, false)? {

@@ -9,14 +9,14 @@
 //! Invariants: those of the trait. The map is in memory alone: after the death of the process it is
 //! made from the records, as after a power cut, and moves begin anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use tier_core::command::{AddLeg, DropLeg};
 use tier_core::event::{AdoptedMove, AdoptedStage, Kept, MirrorState};
-use tier_core::units::MoveId;
+use tier_core::units::{MemberIndex, MoveId, VolumeRegion};
 use tier_core::volume::{Extent, Leg};
 use tier_sys::block::{Access, BlockDevice, BlockError};
 use tier_ublk::copy::Copier;
@@ -30,6 +30,7 @@ use super::dm::map::{Home, VolumeMap};
 use super::settle::Settle;
 use super::{
     Added, Backend, BackendError, DropOutcome, Hold, KernelMap, Layout, LegState, MemberDevice,
+    check_kept,
 };
 
 /// How long I/O in flight is waited for before a verb is given up.
@@ -41,10 +42,14 @@ const LOOK: Duration = Duration::from_micros(200);
 #[derive(Debug)]
 pub struct UblkBackend {
     layout: Layout,
+    missing: Missing,
     volume: Arc<Volume>,
     map: VolumeMap,
     moves: BTreeMap<MoveId, Move>,
 }
+
+/// Members that are not there.
+type Missing = BTreeSet<MemberIndex>;
 
 #[derive(Debug)]
 struct Move {
@@ -73,11 +78,34 @@ impl UblkBackend {
         members: Vec<BlockDevice>,
         extents: &[Extent],
     ) -> Result<Self, BackendError> {
+        Self::degraded(layout, members, Vec::new(), extents)
+    }
+
+    /// The same where some members are not there: what is on them alone can be neither read nor written.
+    /// A device that was found of one, with what it had long ago, is let go.
+    pub fn degraded(
+        mut layout: Layout,
+        members: Vec<BlockDevice>,
+        missing: Vec<MemberDevice>,
+        extents: &[Extent],
+    ) -> Result<Self, BackendError> {
+        let is_missing = |index| missing.iter().any(|one| one.index == index);
+        let (present, members): (Vec<_>, Vec<_>) = layout
+            .members
+            .into_iter()
+            .zip(members)
+            .filter(|(member, _)| !is_missing(member.index))
+            .map(|(member, device)| (member, Member::new(device)))
+            .unzip();
+        // Places are told by the order of those that are there.
+        layout.members = present;
+        let absent = missing.iter().map(|one| one.index).collect();
+        layout.members.extend(missing);
         let map = VolumeMap::from_extents(&layout, extents)?;
-        let members: Vec<_> = members.into_iter().map(Member::new).collect();
         let moves = BTreeMap::new();
-        let snapshot = snapshot(&layout, &map, &moves)?;
+        let snapshot = snapshot(&layout, &absent, &map, &moves)?;
         Ok(Self {
+            missing: absent,
             volume: Arc::new(Volume::new(members, snapshot)),
             layout,
             map,
@@ -97,6 +125,13 @@ impl UblkBackend {
         &self.layout
     }
 
+    /// Its members that are there, in the order in which [`claim`] opened them.
+    #[must_use]
+    pub fn present(&self) -> &[MemberDevice] {
+        let count = self.volume.members().len();
+        self.layout.members.get(..count).unwrap_or_default()
+    }
+
     /// From now on, a move copies so many bytes in a second at most; 0: as many as it can.
     pub fn set_pace(&self, id: MoveId, bytes_per_second: u64) -> Result<(), BackendError> {
         let found = self.moves.get(&id).ok_or(BackendError::NoSuchMove(id))?;
@@ -108,8 +143,25 @@ impl UblkBackend {
 
     /// Serves what the map and the moves say from now on.
     fn serve(&self) -> Result<Change, BackendError> {
-        let snapshot = snapshot(&self.layout, &self.map, &self.moves)?;
+        let snapshot = snapshot(&self.layout, &self.missing, &self.map, &self.moves)?;
         Ok(self.volume.replace(snapshot))
+    }
+
+    /// Sees that all legs are on members that are there.
+    fn check_present(&self, adds: &[AddLeg]) -> Result<(), BackendError> {
+        for add in adds {
+            let legs = [add.source, add.target];
+            let absent = legs.iter().find(|leg| self.missing.contains(&leg.member));
+            if let Some(leg) = absent {
+                let last = add.first.0.saturating_add(add.count).saturating_sub(1);
+                return Err(BackendError::Contradiction {
+                    first: add.first,
+                    last: VolumeRegion(last),
+                    why: format!("member {} is missing", leg.member),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Sees that no move has lost a leg.
@@ -202,7 +254,10 @@ impl UblkBackend {
         let found = self.moves.remove(&drop.id);
         let Move { add, stage } = found.ok_or(BackendError::NoSuchMove(drop.id))?;
         let (stage, left) = match stage {
-            Stage::Mirror { moving, copier } => self.leave_mirror(add, drop, moving, copier),
+            Stage::Mirror { moving, copier } => match check_kept(&drop, add.source, add.target) {
+                Ok(()) => self.leave_mirror(add, drop, moving, copier),
+                Err(error) => (Stage::Mirror { moving, copier }, Err(error)),
+            },
             other => (other, Ok(None)),
         };
         self.moves.insert(drop.id, Move { add, stage });
@@ -290,6 +345,7 @@ impl Backend for UblkBackend {
 
     fn add_legs(&mut self, adds: &[AddLeg]) -> Result<Added, BackendError> {
         adds::check(&self.layout, &self.map, self.used(), adds)?;
+        self.check_present(adds)?;
         if let Some(add) = adds.iter().find(|add| self.moves.contains_key(&add.id)) {
             return Err(BackendError::Foreign {
                 device: format!("move {}", add.id),
@@ -309,7 +365,9 @@ impl Backend for UblkBackend {
         }
         let added = {
             let under_way = movings.iter().map(|(add, moving)| (add.id, moving));
-            let snapshot = snapshot_with(&self.layout, &map, &self.moves, &under_way.collect())?;
+            let under_way = under_way.collect();
+            let (layout, missing) = (&self.layout, &self.missing);
+            let snapshot = snapshot_with(layout, missing, &map, &self.moves, &under_way)?;
             self.volume.replace(snapshot)
         };
         self.map = map;
@@ -371,7 +429,7 @@ impl Backend for UblkBackend {
             map.set(found.add.first, found.add.count, Home::Member(leg));
         }
         self.check_healthy()?;
-        let snapshot = snapshot(&self.layout, &map, &self.moves)?;
+        let snapshot = snapshot(&self.layout, &self.missing, &map, &self.moves)?;
         self.map = map;
         self.moves.retain(|id, _| !fold.contains(id));
         self.volume.replace(snapshot);
@@ -418,15 +476,17 @@ fn place(layout: &Layout, leg: Leg) -> Result<Place, BackendError> {
 
 fn snapshot(
     layout: &Layout,
+    missing: &Missing,
     map: &VolumeMap,
     moves: &BTreeMap<MoveId, Move>,
 ) -> Result<Snapshot, BackendError> {
-    snapshot_with(layout, map, moves, &BTreeMap::new())
+    snapshot_with(layout, missing, map, moves, &BTreeMap::new())
 }
 
 /// What the map says, with these moves and others that begin.
 fn snapshot_with(
     layout: &Layout,
+    missing: &Missing,
     map: &VolumeMap,
     moves: &BTreeMap<MoveId, Move>,
     beginning: &BTreeMap<MoveId, &Arc<Moving>>,
@@ -435,6 +495,7 @@ fn snapshot_with(
     let mut runs = Vec::with_capacity(map.runs().len());
     for run in map.runs() {
         let home = match run.home {
+            Home::Member(leg) if missing.contains(&leg.member) => served::Home::Missing,
             Home::Member(leg) => served::Home::One(place(layout, leg)?),
             Home::Move(id) => match beginning.get(&id) {
                 Some(moving) => served::Home::Moving(Arc::clone(moving)),
