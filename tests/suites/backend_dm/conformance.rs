@@ -1,50 +1,49 @@
-//! Device-mapper and the fake are given the same orders.
+//! Device-mapper and the fake go through the same scenes.
 
+use std::path::PathBuf;
+
+use tier_core::volume::Extent;
+use tier_tests::disk::RunningDisk;
 use tier_tests::guest::Guest;
-use tier_tests::io::{fill, read};
 use tier_tests::test_name;
-use tierd::backend::Backend;
 use tierd::backend::fake::FakeBackend;
+use tierd::backend::settle::{Settle as _, Settled};
+use tierd::backend::{Backend, BackendError};
 
-use super::transcript::{Subject, transcript};
+use super::scenes::{OnDisks, Running, play};
 use super::*;
 
-impl Subject for Rig {
+impl Running for Rig {
     fn backend(&mut self) -> &mut dyn Backend {
         &mut self.backend
     }
 
-    fn write(&mut self, region: u32, value: u8) {
-        fill(&self.path(), region_offset(region), 1 << 20, value).unwrap();
+    fn settle(&mut self, record: &[Extent]) -> Result<Settled, BackendError> {
+        self.another().settle(record)
     }
 
-    fn read(&mut self, region: u32) -> u8 {
-        let data = read(&self.path(), region_offset(region), 1 << 20).unwrap();
-        assert!(
-            data.iter().all(|byte| *byte == data[0]),
-            "region {region} is torn"
-        );
-        data[0]
+    fn start_again(&mut self, record: &[Extent]) {
+        self.backend.deactivate().unwrap();
+        self.backend.activate(record).unwrap();
     }
 
-    fn complete(&mut self, id: MoveId) {
-        self.wait_until_complete(id);
+    fn path(&self) -> PathBuf {
+        self.path()
+    }
+
+    fn disks(&self) -> &[RunningDisk; 2] {
+        &self.disks
     }
 }
 
 #[test]
 fn the_fake_answers_as_the_kernel_does() {
     Guest::uml(test_name!())
+        .deadline(Duration::from_mins(5))
         .phase(|guest| {
-            let mut rig = Rig::start(guest);
+            let rig = Rig::start(guest);
             let mut fake = FakeBackend::new(rig.backend.layout().clone(), &extents()).unwrap();
-            let kernel = transcript(&mut rig);
-            assert_eq!(kernel, transcript(&mut fake));
-            let content = kernel.last().unwrap();
-            assert_eq!(
-                content,
-                "[1, 2, 22, 33, 44, 6, 7, 8, 9, 99, 11, 12, 13, 14, 15, 16]"
-            );
+            play(&mut OnDisks::new(rig), &mut fake);
         })
         .run();
 }

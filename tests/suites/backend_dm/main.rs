@@ -18,8 +18,8 @@ mod faults;
 mod holds;
 mod kills;
 mod moves;
+mod scenes;
 mod shape;
-mod transcript;
 
 use std::path::PathBuf;
 use std::time::Duration;

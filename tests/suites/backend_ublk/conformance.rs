@@ -1,36 +1,50 @@
-//! The ublk backend and the fake are given the same orders.
+//! The ublk backend and the fake go through the same scenes.
 
-use tier_tests::disk::Disk;
+use tier_core::volume::Extent;
+use tier_tests::disk::{Disk, RunningDisk};
 use tier_tests::guest::Guest;
-use tier_tests::io::{fill, read};
 use tier_tests::test_name;
-use tierd::backend::Backend;
 use tierd::backend::fake::FakeBackend;
+use tierd::backend::settle::{Settle as _, Settled};
+use tierd::backend::{Backend, BackendError};
 
-use super::shape::{MEMBER_BYTES, extents, region_offset};
-use super::transcript::{Subject, transcript};
+use super::scenes::{OnDisks, Running, play};
+use super::shape::{MEMBER_BYTES, extents};
 use super::*;
 
-impl Subject for Rig {
+/// A volume, unless it is just being started again, and its disks.
+struct Served<'disks> {
+    rig: Option<Rig>,
+    disks: &'disks [RunningDisk; 2],
+}
+
+impl Served<'_> {
+    fn rig(&mut self) -> &mut Rig {
+        self.rig.as_mut().unwrap()
+    }
+}
+
+impl Running for Served<'_> {
     fn backend(&mut self) -> &mut dyn Backend {
-        &mut self.backend
+        &mut self.rig().backend
     }
 
-    fn write(&mut self, region: u32, value: u8) {
-        fill(&self.path(), region_offset(region), 1 << 20, value).unwrap();
+    fn settle(&mut self, record: &[Extent]) -> Result<Settled, BackendError> {
+        self.rig().backend.settle(record)
     }
 
-    fn read(&mut self, region: u32) -> u8 {
-        let data = read(&self.path(), region_offset(region), 1 << 20).unwrap();
-        assert!(
-            data.iter().all(|byte| *byte == data[0]),
-            "region {region} is torn"
-        );
-        data[0]
+    fn start_again(&mut self, record: &[Extent]) {
+        self.rig.take().unwrap().stop();
+        let nodes = self.disks.each_ref().map(RunningDisk::path);
+        self.rig = Some(Rig::of(nodes, record));
     }
 
-    fn complete(&mut self, id: MoveId) {
-        self.wait_until_complete(id);
+    fn path(&self) -> PathBuf {
+        self.rig.as_ref().unwrap().path()
+    }
+
+    fn disks(&self) -> &[RunningDisk; 2] {
+        self.disks
     }
 }
 
@@ -38,19 +52,19 @@ impl Subject for Rig {
 fn the_fake_answers_as_the_ublk_backend_does() {
     Guest::qemu(test_name!())
         .module("ublk_drv")
+        .deadline(Duration::from_mins(10))
         .phase(|guest| {
             let disks = ["m0", "m1"].map(|name| Disk::new(guest.file(name), MEMBER_BYTES).start());
-            let mut rig = Rig::start([disks[0].path(), disks[1].path()]);
+            let rig = Rig::start(disks.each_ref().map(RunningDisk::path));
             let layout = rig.backend.layout().clone();
             let mut fake = FakeBackend::new(layout, &extents()).unwrap();
-            let served = transcript(&mut rig);
-            assert_eq!(served, transcript(&mut fake));
-            let content = served.last().unwrap();
-            assert_eq!(
-                content,
-                "[1, 2, 22, 33, 44, 6, 7, 8, 9, 99, 11, 12, 13, 14, 15, 16]"
-            );
-            rig.stop();
+            let served = Served {
+                rig: Some(rig),
+                disks: &disks,
+            };
+            let mut subject = OnDisks::new(served);
+            play(&mut subject, &mut fake);
+            subject.running.rig.take().unwrap().stop();
         })
         .run();
 }

@@ -12,11 +12,11 @@ mod faults;
 mod kills;
 mod moves;
 mod requests;
+#[path = "../backend_dm/scenes/mod.rs"]
+mod scenes;
 #[path = "../backend_dm/shape.rs"]
 mod shape;
 mod stages;
-#[path = "../backend_dm/transcript.rs"]
-mod transcript;
 mod trial;
 
 use std::path::{Path, PathBuf};
