@@ -81,11 +81,6 @@ fn what_cannot_be_served_is_not_started_elsewhere(rig: &Rig<'_>) {
     assert_eq!(read(device(), 0, 4096).unwrap(), [7; 4096]);
 }
 
-fn kill(process: i32) {
-    let process = nix::unistd::Pid::from_raw(process);
-    nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGKILL).unwrap();
-}
-
 /// The next process that serves the volume, when there is one.
 fn another(than: i32) -> i32 {
     let mut found = than;

@@ -4,11 +4,25 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     reason = "a test fails by it"
 )]
 
+mod cuts;
 mod deaths;
+#[path = "../power/files.rs"]
+mod files;
+mod lacking;
 mod life;
+#[allow(dead_code, reason = "another suite uses more of it")]
+#[path = "../power/load.rs"]
+mod load;
+#[path = "../power/log.rs"]
+mod log;
+mod postgres;
+#[allow(dead_code, reason = "another suite uses more of it")]
+#[path = "../power/stamps.rs"]
+mod stamps;
 
 use std::path::Path;
 use std::time::Duration;
@@ -42,6 +56,11 @@ fn volume(guest: &Inside) -> (Rig<'_>, u64) {
 fn server() -> i32 {
     let found = tier_tests::command::run("pgrep", &["-f", "serve v$"]);
     found.trim().parse().expect("one process")
+}
+
+fn kill(process: i32) {
+    let process = nix::unistd::Pid::from_raw(process);
+    nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGKILL).unwrap();
 }
 
 /// How the moves that have ended did so.
