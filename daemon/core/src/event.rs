@@ -222,6 +222,9 @@ pub struct MirrorState {
 pub enum Trial {
     /// It has yet to begin: the copy is under way.
     Ahead,
+    /// So many percent of what is to be read back are: all that was copied before anything else is
+    /// tried, or what has been written since, after all else.
+    ReadsBack(u8),
     /// So many percent of the reads go to the target.
     Reads(u8),
     /// So many percent of the writes go to the target first.

@@ -14,10 +14,12 @@ const fn tried(trial: Trial) -> MirrorState {
     }
 }
 
-const TRIED: [MirrorState; 3] = [
+const TRIED: [MirrorState; 5] = [
     tried(Trial::Ahead),
+    tried(Trial::ReadsBack(100)),
     tried(Trial::Reads(30)),
     tried(Trial::Writes(100)),
+    tried(Trial::ReadsBack(0)),
 ];
 
 fn flushes(commands: &[Command]) -> bool {
