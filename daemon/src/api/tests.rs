@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use tier_wire::{
     CancelMove, CreateVolume, DestroyVolume, ErrorBody, ErrorKind, ExplainQuery, Explanation,
     Health, HeatMap, HeatQuery, MemberList, ModelList, Move, MoveAccepted, MoveList, MoveRange,
-    MoveRequest, MovesQuery, PauseState, Plan, Rollback, StartVolume, Status, StopVolume, Volume,
-    VolumeChange, VolumeList, VolumeName, samples,
+    MoveRequest, MovesQuery, PauseState, Plan, Rollback, SetPriority, StartVolume, Status,
+    StopVolume, Volume, VolumeChange, VolumeList, VolumeName, samples,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -135,6 +135,11 @@ impl Control for Fake {
         let mut taken_back = samples::moves().live.remove(0);
         taken_back.id = id;
         known(&name, taken_back)
+    }
+    async fn set_priority(&self, name: VolumeName, id: u64, to: SetPriority) -> Answer<Move> {
+        let mut changed = samples::moves().live.remove(0);
+        (changed.id, changed.priority) = (id, Some(to.priority));
+        known(&name, changed)
     }
     async fn pause(&self, name: VolumeName) -> Answer<PauseState> {
         known(&name, samples::pause(true))
@@ -294,6 +299,10 @@ async fn every_change_is_passed_on_as_asked() {
         .ask("POST", "/v1/volumes/data/moves/77/cancel", "")
         .await;
     assert_eq!((status, &taken_back["id"]), (200, &json!(77)));
+    let low = json!({"priority": "low"});
+    let to = "/v1/volumes/data/moves/77/priority";
+    let (status, changed) = server.post(to, &low).await;
+    assert_eq!((status, &changed["priority"]), (200, &json!("low")));
     let (status, list) = server
         .ask("POST", "/v1/volumes/data/models/retrain", "")
         .await;

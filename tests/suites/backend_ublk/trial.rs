@@ -330,7 +330,7 @@ fn a_slow_target_is_left_if_it_promised_to_be_faster_and_taken_if_not() {
                     wait_until("it is too slow", LONG, || !rig.state(ID).target_alive);
                     let state = rig.state(ID);
                     let is_slow = matches!(state.fault, Some(LegFault::Slow { source, target })
-                        if target.0 >= 50_000 && source.0 < target.0 / 2);
+                        if target.0 >= 50_000 && source.0 * 2 < target.0);
                     assert!(is_slow && state.is_on_trial(), "{state:?}");
                     load.must_go_on(LONG);
                     undo(&add)

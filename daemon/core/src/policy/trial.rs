@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::config::{ConfigError, bounded};
+use crate::event::Priority;
 
 /// How fast a move copies, whether what it copied is read back, and in which steps its target is then
 /// tried: first with a part of the reads, some of which are made on both legs and compared; then with
@@ -21,6 +22,8 @@ pub struct TrialPolicy {
     /// Bytes per second that one move copies at most, and reads back; 0: as many as it can. It can be
     /// changed while the move copies.
     pub copy_bytes_per_second: u64,
+    /// The same for moves that a person gave a low priority.
+    pub low_bytes_per_second: u64,
     /// Whether all of the target is read back before any of it is believed, and what was written
     /// during the trial once more after it. What was written and not read back since is read from the
     /// target only to be compared.
@@ -54,6 +57,7 @@ impl Default for TrialPolicy {
     fn default() -> Self {
         Self {
             copy_bytes_per_second: 0,
+            low_bytes_per_second: 8 << 20,
             read_back: true,
             read_percents: [10, 30, 60, 100],
             compare_percent: 50,
@@ -70,6 +74,16 @@ impl Default for TrialPolicy {
 }
 
 impl TrialPolicy {
+    /// Bytes per second that a move of this priority copies at most; 0: as many as it can.
+    #[must_use]
+    pub const fn pace(&self, priority: Priority) -> u64 {
+        match priority {
+            Priority::Low => self.low_bytes_per_second,
+            Priority::Normal => self.copy_bytes_per_second,
+            Priority::High => 0,
+        }
+    }
+
     /// Says which parameter is outside its bounds, if one is.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let reads = self.read_percents.map(|one| ("trial.read_percents", one));
