@@ -283,3 +283,21 @@ fn share(part: u64, all: u64) -> f64 {
         part as f64 / all as f64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_step_of_a_trial_has_its_word_and_the_copy_has_none() {
+        assert_eq!(trial(Trial::Ahead), None);
+        let percent = 30;
+        let steps = [Trial::ReadsBack(30), Trial::Reads(30), Trial::Writes(30)].map(trial);
+        let words = [
+            wire::Trial::ReadingBack { percent },
+            wire::Trial::ShadowingReads { percent },
+            wire::Trial::RedirectingWrites { percent },
+        ];
+        assert_eq!(steps, words.map(Some));
+    }
+}
