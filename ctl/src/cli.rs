@@ -78,6 +78,8 @@ pub(crate) enum Verb {
     Moves(verbs::moves::Moves),
     /// Take a move back, which leaves its data where they were
     Cancel(verbs::cancel::Cancel),
+    /// Change how fast a move goes, on volumes on ublk
+    Priority(verbs::priority::SetPriority),
     /// Keep the policy from beginning moves
     Pause(verbs::pause::Pause),
     /// Let the policy begin moves again

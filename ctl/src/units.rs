@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use tier_wire::{Class, MoveRange, MoveTarget};
+use tier_wire::{Class, MoveRange, MoveTarget, Priority};
 
 /// A size from an argument: digits and a unit.
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
@@ -85,6 +85,13 @@ pub(crate) fn parse_target(text: &str) -> Result<MoveTarget, String> {
         .and_then(|index| index.parse().ok())
         .map(MoveTarget::Member)
         .ok_or_else(|| format!("{text:?} is no target; write nvme, ssd, hdd or member:N"))
+}
+
+/// A priority from an argument, by its name.
+pub(crate) fn parse_priority(text: &str) -> Result<Priority, String> {
+    let mut all = Priority::ALL.into_iter();
+    all.find(|one| one.name() == text)
+        .ok_or_else(|| format!("{text:?} is no priority; write low, normal or high"))
 }
 
 /// A duration from an argument: seconds, or as in `2m 30s`.

@@ -132,7 +132,8 @@ impl<'inside> Rig<'inside> {
             config,
             "[daemon]\nsocket = \"{}\"\n[daemon.scan]\ninclude = [\"/dev/nbd*\"]\n\
              [intervals]\nscale = 0.05\n[probe]\nenabled = false\n[policy]\nenabled = false\n\
-             headroom = 0.4\nmirrors_max = 4\nretry_seconds = 2.0\nmove_bytes_max = {}\n",
+             headroom = 0.4\nmirrors_max = 4\nretry_seconds = 2.0\nmove_bytes_max = {}\n\
+             [policy.trial]\nlow_bytes_per_second = 1\n",
             socket.display(),
             u64::from(self.regions_a_move) * REGION_BYTES
         );

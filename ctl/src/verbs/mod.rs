@@ -14,6 +14,7 @@ pub(crate) mod move_by_hand;
 pub(crate) mod moves;
 pub(crate) mod pause;
 pub(crate) mod plan;
+pub(crate) mod priority;
 pub(crate) mod record;
 pub(crate) mod resume;
 pub(crate) mod simulate;
@@ -51,6 +52,7 @@ pub(crate) fn run(cli: Cli, printer: &mut Printer) -> Result<(), Failure> {
             Verb::Move(verb) => verb.run(&client, printer).await,
             Verb::Moves(verb) => verb.run(&client, printer).await,
             Verb::Cancel(verb) => verb.run(&client, printer).await,
+            Verb::Priority(verb) => verb.run(&client, printer).await,
             Verb::Pause(verb) => verb.run(&client, printer).await,
             Verb::Resume(verb) => verb.run(&client, printer).await,
             Verb::Health(verb) => verb.run(&client, printer).await,

@@ -6,7 +6,8 @@ use clap::Args;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use tier_wire::{
-    Move, MoveAccepted, MoveList, MoveRange, MoveRequest, MoveTarget, Stage, VolumeName, route,
+    Move, MoveAccepted, MoveList, MoveRange, MoveRequest, MoveTarget, Priority, Stage, VolumeName,
+    route,
 };
 
 use super::moves::{place, regions, target};
@@ -14,7 +15,9 @@ use crate::client::Client;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::printer::{Look, Printer};
-use crate::units::{count, parse_bytes, parse_regions, parse_target, seconds, size};
+use crate::units::{
+    count, parse_bytes, parse_priority, parse_regions, parse_target, seconds, size,
+};
 
 /// How often the state of moves is looked at while they are waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -31,6 +34,10 @@ pub(crate) struct MoveByHand {
     /// Where to: nvme, ssd, hdd, or member:N (`tierctl member list` shows N)
     #[arg(long, value_name = "TARGET", value_parser = parse_target)]
     to: MoveTarget,
+    /// How fast, on a volume on ublk: low, normal or high (`[policy.trial]` says how fast low and
+    /// normal are; high is as fast as it can)
+    #[arg(long, value_name = "PRIORITY", default_value = "normal", value_parser = parse_priority)]
+    priority: Priority,
     /// Wait until it is done, with its progress
     #[arg(long, conflicts_with = "dry_run")]
     wait: bool,
@@ -73,6 +80,7 @@ impl MoveByHand {
         let request = MoveRequest {
             range,
             to: self.to,
+            priority: self.priority,
             dry_run: self.dry_run,
         };
         let moves = route::of_volume(route::MOVES, &name);

@@ -1,7 +1,7 @@
 //! `tierctl moves`: moves under way, pending and past.
 
 use clap::Args;
-use tier_wire::{Move, MoveList, MovesQuery, Place, VolumeName, route};
+use tier_wire::{Move, MoveList, MovesQuery, Place, Priority, Trial, VolumeName, route};
 
 use crate::client::Client;
 use crate::failure::Failure;
@@ -73,6 +73,9 @@ fn listed(list: &MoveList, look: Look) -> String {
     let mut text = format!("{}\n", lines.next().unwrap_or_default());
     for (line, shown) in lines.zip(all()) {
         text += &format!("{line}\n    {}\n", shown.reason.text);
+        if let Some(priority @ (Priority::Low | Priority::High)) = shown.priority {
+            text += &format!("    priority: {}\n", priority.name());
+        }
         if let Some(error) = &shown.error {
             text += &format!("    error: {error}\n");
         }
@@ -88,7 +91,7 @@ fn row(shown: &Move) -> Vec<String> {
     };
     vec![
         shown.id.to_string(),
-        shown.stage.name().into(),
+        stage(shown),
         regions(shown.first, shown.count),
         place(shown.from),
         place(shown.to),
@@ -96,6 +99,16 @@ fn row(shown: &Move) -> Vec<String> {
         percent(shown.progress),
         when,
     ]
+}
+
+/// What is being done.
+fn stage(shown: &Move) -> String {
+    match shown.trial {
+        None => shown.stage.name().into(),
+        Some(Trial::ReadingBack { percent }) => format!("reading back {percent} %"),
+        Some(Trial::ShadowingReads { percent }) => format!("shadowing {percent} % of reads"),
+        Some(Trial::RedirectingWrites { percent }) => format!("redirecting {percent} % of writes"),
+    }
 }
 
 /// A run of regions as `FIRST-LAST`, the form that `tierctl move --regions` reads.

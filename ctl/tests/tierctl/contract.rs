@@ -117,6 +117,7 @@ online! {
     move_by_hand: ["move"] ["--all", "--to", "nvme"], bad ["--regions", "9-1", "--to", "nvme"] "9-1";
     moves: ["moves"] ["--history"], bad ["--history=0"] "0";
     cancel: ["cancel"] ["18"], bad ["eighteen"] "eighteen";
+    priority: ["priority"] ["18", "low"], bad ["18", "urgent"] "urgent";
     pause: ["pause"] [], bad ["a/b"] "a/b";
     resume: ["resume"] [], bad ["a/b"] "a/b";
     health: ["health"] [], bad ["--timeout", "0"] "0";
@@ -200,6 +201,7 @@ fn every_verb_has_its_contract_tested() {
         "move",
         "moves",
         "cancel",
+        "priority",
         "pause",
         "resume",
         "health",

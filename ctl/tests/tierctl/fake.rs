@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 use tier_wire::{
     CancelMove, CreateVolume, DestroyVolume, ErrorBody, ErrorKind, MoveRequest, Overwrite, Pause,
-    Retrain, Rollback, StartVolume, StopVolume, VolumeList, samples,
+    Retrain, Rollback, SetPriority, StartVolume, StopVolume, VolumeList, samples,
 };
 
 /// How the fake is to be.
@@ -176,6 +176,9 @@ fn answer(method: &str, target: &str, body: &str, mood: &Mood, looks: usize) -> 
         }
         ("POST", "/v1/volumes/data/moves/18/cancel") => {
             read::<CancelMove>(body).map(|_| json(&samples::moves().live[0]))
+        }
+        ("POST", "/v1/volumes/data/moves/18/priority") => {
+            read::<SetPriority>(body).map(|_| json(&samples::moves().live[0]))
         }
         ("POST", "/v1/volumes/data/pause") => {
             read::<Pause>(body).map(|_| json(&samples::pause(true)))

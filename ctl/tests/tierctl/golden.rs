@@ -59,6 +59,7 @@ golden! {
     move_by_hand: ["move", "--regions", "0-63", "--to", "nvme"];
     move_dry_run: ["move", "--regions", "0-63", "--to", "nvme", "--dry-run"];
     cancel: ["cancel", "18"];
+    priority: ["priority", "18", "low"];
     pause: ["pause"];
     resume: ["resume"];
     health: ["health"];

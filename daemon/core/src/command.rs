@@ -41,6 +41,13 @@ pub enum Command {
         /// The moves that leave the table. Each one's device is linear already.
         fold: Vec<MoveId>,
     },
+    /// From now on, have a move copy so many bytes in a second at most. Not answered.
+    SetPace {
+        /// Which.
+        id: MoveId,
+        /// 0: as many as it can.
+        bytes_per_second: u64,
+    },
     /// Report a region from the probe as soon as it has had this many touches in an interval;
     /// zero turns reporting off. Not answered.
     SetHotThreshold(u32),

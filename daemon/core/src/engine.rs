@@ -138,23 +138,10 @@ impl Engine {
             }
             Event::Forecaster { ready } => self.policy.forecasts.forecaster(ready),
             Event::Forecast { window, groups } => self.policy.told(window, &groups, now),
-            Event::MoveRequested {
-                request,
-                first,
-                count,
-                target,
-            } => {
-                let moves = migrate.request(request, first, count, target, now);
-                self.reply(request, moves.map(Reply::Moves));
-            }
-            Event::CancelRequested { request, id } => {
-                let done = migrate.cancel(id);
-                self.reply(request, done.map(|()| Reply::Done));
-            }
-            Event::PauseRequested { request, paused } => {
-                self.paused = paused;
-                self.reply(request, Ok(Reply::Done));
-            }
+            Event::MoveRequested { .. }
+            | Event::CancelRequested { .. }
+            | Event::PriorityRequested { .. }
+            | Event::PauseRequested { .. } => self.asked(&event, now),
             Event::LegsAdded { ids } => migrate.legs_added(&ids),
             Event::AddLegsFailed { ids, error } => migrate.add_legs_failed(&ids, &error, now),
             Event::CopyNotBegun {
@@ -185,6 +172,44 @@ impl Engine {
     #[cfg(any(test, feature = "canary"))]
     pub fn mutate(&mut self, mutation: Option<crate::migrate::Mutation>) {
         self.migrate.mutation = mutation;
+    }
+
+    /// Does what a person asks.
+    fn asked(&mut self, event: &Event, now: Now) {
+        let migrate = &mut self.migrate;
+        match *event {
+            Event::MoveRequested {
+                request,
+                first,
+                count,
+                target,
+                priority,
+            } => {
+                let moves = migrate.request(request, first, count, target, now);
+                for id in moves.iter().flatten() {
+                    // They have only just been proposed.
+                    let _ = migrate.set_priority(*id, priority);
+                }
+                self.reply(request, moves.map(Reply::Moves));
+            }
+            Event::CancelRequested { request, id } => {
+                let done = migrate.cancel(id);
+                self.reply(request, done.map(|()| Reply::Done));
+            }
+            Event::PriorityRequested {
+                request,
+                id,
+                priority,
+            } => {
+                let done = migrate.set_priority(id, priority);
+                self.reply(request, done.map(|()| Reply::Done));
+            }
+            Event::PauseRequested { request, paused } => {
+                self.paused = paused;
+                self.reply(request, Ok(Reply::Done));
+            }
+            _ => {}
+        }
     }
 
     fn reply(&mut self, request: RequestId, result: Result<Reply, Refusal>) {

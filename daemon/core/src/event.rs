@@ -56,6 +56,18 @@ pub enum Event {
         count: u32,
         /// Where to.
         target: Target,
+        /// How fast.
+        #[serde(default)]
+        priority: Priority,
+    },
+    /// A person changes how fast a move is made that has not ended.
+    PriorityRequested {
+        /// To answer with.
+        request: RequestId,
+        /// Which.
+        id: MoveId,
+        /// How fast.
+        priority: Priority,
     },
     /// A person takes a move back.
     CancelRequested {
@@ -222,6 +234,9 @@ pub struct MirrorState {
 pub enum Trial {
     /// It has yet to begin: the copy is under way.
     Ahead,
+    /// So many percent of what is to be read back are: all that was copied before anything else is
+    /// tried, or what has been written since, after all else.
+    ReadsBack(u8),
     /// So many percent of the reads go to the target.
     Reads(u8),
     /// So many percent of the writes go to the target first.
@@ -334,6 +349,19 @@ pub enum Target {
     Class(Class),
     /// This member.
     Member(MemberIndex),
+}
+
+/// How fast a move copies, and reads back, by backends that can choose: one of the policy's paces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// At `low_bytes_per_second`.
+    Low,
+    /// At `copy_bytes_per_second`.
+    #[default]
+    Normal,
+    /// As fast as it can.
+    High,
 }
 
 /// Counts of one interval. Hints only: nothing about correctness may rest on them (rule 8).

@@ -3,7 +3,8 @@
 use crate::command::{Command, Reply};
 use crate::engine::Engine;
 use crate::event::{
-    AdoptedMove, Event, Kept, MemberLoad, MirrorState, RegionCount, Resources, Samples, Target,
+    AdoptedMove, Event, Kept, MemberLoad, MirrorState, Priority, RegionCount, Resources, Samples,
+    Target,
 };
 use crate::policy::PolicyConfig;
 use crate::units::{
@@ -150,6 +151,7 @@ impl Shell {
             first,
             count,
             target,
+            priority: Priority::Normal,
         });
         let reply = commands.into_iter().find_map(|command| match command {
             Command::Reply { reply, .. } => Some(reply),

@@ -194,7 +194,11 @@ impl<'a> EngineDriver<'a> {
             Command::Report(report) => self.reports.push((self.now, report)),
             #[cfg(not(test))]
             Command::Report(_) => {}
-            Command::Learn(_) | Command::Retrain(_) | Command::Reply { .. } | Command::Warn(_) => {}
+            Command::SetPace { .. }
+            | Command::Learn(_)
+            | Command::Retrain(_)
+            | Command::Reply { .. }
+            | Command::Warn(_) => {}
         }
     }
 

@@ -6,8 +6,8 @@
 use tier_wire::{
     CancelMove, CreateVolume, DestroyVolume, ErrorBody, ExplainQuery, Explanation, Health, HeatMap,
     HeatQuery, MemberList, ModelList, Move, MoveAccepted, MoveList, MoveRequest, MovesQuery,
-    PauseState, Plan, Rollback, StartVolume, Status, StopVolume, Volume, VolumeChange, VolumeList,
-    VolumeName,
+    PauseState, Plan, Rollback, SetPriority, StartVolume, Status, StopVolume, Volume, VolumeChange,
+    VolumeList, VolumeName,
 };
 
 /// What a request comes to.
@@ -110,6 +110,14 @@ pub trait Control: Send + Sync + 'static {
         name: VolumeName,
         id: u64,
         request: CancelMove,
+    ) -> impl Future<Output = Answer<Move>> + Send;
+
+    /// Changes how fast a move goes.
+    fn set_priority(
+        &self,
+        name: VolumeName,
+        id: u64,
+        request: SetPriority,
     ) -> impl Future<Output = Answer<Move>> + Send;
 
     /// Keeps the policy from beginning moves, until it is resumed. Pausing twice is no error.

@@ -15,8 +15,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use tier_wire::{
     CancelMove, CreateVolume, DestroyVolume, ErrorBody, ErrorKind, ExplainQuery, HeatQuery,
-    MoveRange, MoveRequest, MovesQuery, Pause, Retrain, Rollback, StartVolume, StopVolume,
-    VolumeName, route,
+    MoveRange, MoveRequest, MovesQuery, Pause, Retrain, Rollback, SetPriority, StartVolume,
+    StopVolume, VolumeName, route,
 };
 use tokio::sync::Semaphore;
 
@@ -90,6 +90,7 @@ pub fn router<C: Control>(
         .route(route::ROLLBACK, post(roll_back::<C>))
         .route(route::MOVES, get(moves::<C>).post(begin_moves::<C>))
         .route(route::CANCEL, post(cancel::<C>))
+        .route(route::PRIORITY, post(set_priority::<C>))
         .route(route::PAUSE, post(pause::<C>))
         .route(route::RESUME, post(resume::<C>))
         .route(route::METRICS, get(render_metrics::<C>))
@@ -366,6 +367,16 @@ async fn cancel<C: Control>(
 ) -> Response {
     shared
         .change(|control| async move { control.cancel(name, id, request).await })
+        .await
+}
+
+async fn set_priority<C: Control>(
+    State(shared): State<Shared<C>>,
+    InPath((name, id)): InPath<(VolumeName, u64)>,
+    InBody(request): InBody<SetPriority>,
+) -> Response {
+    shared
+        .change(|control| async move { control.set_priority(name, id, request).await })
         .await
 }
 

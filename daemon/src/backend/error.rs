@@ -66,6 +66,9 @@ pub enum BackendError {
     /// There is no such move in the kernel's tables.
     #[error("no device of move {0} is in the volume's table")]
     NoSuchMove(MoveId),
+    /// What copies has no pace that could be set for one move.
+    #[error("the kernel's mirrors have no pace of their own each, so move {0} cannot be given one")]
+    NoPace(MoveId),
     /// The request contradicts what the kernel holds, or itself.
     #[error("cannot do that to regions {first} to {last}: {why}")]
     Contradiction {

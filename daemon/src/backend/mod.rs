@@ -1,4 +1,4 @@
-//! How data is mapped and moved: five verbs that every backend has.
+//! How data is mapped and moved: five verbs that every backend has, and a pace where it has one.
 //!
 //! Owns: the [`Backend`] trait and its words. A backend obeys; it decides nothing. It never reads
 //! metadata: what it knows of a volume comes from the kernel's own tables ([`Backend::read_back`])
@@ -78,6 +78,12 @@ pub enum LegState {
 pub trait Backend: Send {
     /// Reads the kernel's tables of the running volume.
     fn read_back(&mut self) -> Result<KernelMap, BackendError>;
+
+    /// From now on, has a move copy so many bytes in a second at most; 0: as many as it can. The
+    /// kernel's own mirrors have no pace each.
+    fn set_pace(&mut self, id: MoveId, _bytes_per_second: u64) -> Result<(), BackendError> {
+        Err(BackendError::NoPace(id))
+    }
 
     /// Puts each of these runs behind a device of its own, all in one hold of the volume; then has
     /// each of these devices mirror, in a hold of that device alone. An error means that nothing

@@ -1,13 +1,14 @@
 //! The API's requests, answered.
 
 use tier_core::command::{Refusal, Reply};
-use tier_core::event::{Event, Target};
+use tier_core::event::{Event, Priority, Target};
 use tier_core::units::{MemberIndex, MoveId, VolumeRegion};
+use tier_store::words::{BackendKind, Facts};
 use tier_wire::{
     CancelMove, CreateVolume, DestroyVolume, ErrorBody, ErrorKind, ExplainQuery, Explanation,
     Health, HeatMap, HeatQuery, MemberList, ModelList, Move, MoveAccepted, MoveList, MoveRange,
-    MoveRequest, MoveTarget, MovesQuery, PauseState, Plan, Rollback, StartVolume, Status,
-    StopVolume, Volume, VolumeChange, VolumeList, VolumeName,
+    MoveRequest, MoveTarget, MovesQuery, PauseState, Plan, Rollback, SetPriority, StartVolume,
+    Status, StopVolume, Volume, VolumeChange, VolumeList, VolumeName,
 };
 
 use super::Manager;
@@ -169,6 +170,7 @@ impl Control for Manager {
             MoveTarget::Class(class) => Target::Class(view::core_class(class)),
             MoveTarget::Member(index) => Target::Member(MemberIndex(index)),
         };
+        let priority = priority(facts, request.priority)?;
         let (regions, seconds) = look(&asker, move |runtime| {
             view::would_move(runtime, first, count, target)
         })
@@ -190,6 +192,7 @@ impl Control for Manager {
                 first,
                 count,
                 target,
+                priority,
             })
             .await
             .map_err(|error| internal(&error))?;
@@ -211,14 +214,7 @@ impl Control for Manager {
 
     async fn cancel(&self, name: VolumeName, id: u64, request: CancelMove) -> Answer<Move> {
         let asker = self.served(&name).await?;
-        let no_such = || {
-            ErrorBody::new(
-                ErrorKind::NotFound,
-                Refusal::NoSuchMove(MoveId(id)).to_string(),
-            )
-        };
-        let before = look(&asker, move |runtime| view::one_move(runtime, MoveId(id))).await?;
-        let before = before.ok_or_else(no_such)?;
+        let before = move_of(&asker, MoveId(id)).await?;
         if request.dry_run {
             return Ok(before);
         }
@@ -234,6 +230,24 @@ impl Control for Manager {
         Ok(after.unwrap_or(before))
     }
 
+    async fn set_priority(&self, name: VolumeName, id: u64, request: SetPriority) -> Answer<Move> {
+        let asker = self.served(&name).await?;
+        let id = MoveId(id);
+        let before = move_of(&asker, id).await?;
+        let priority = priority(&asker.info.facts, request.priority)?;
+        let reply = asker
+            .request(move |request| Event::PriorityRequested {
+                request,
+                id,
+                priority,
+            })
+            .await
+            .map_err(|error| internal(&error))?;
+        refused(&reply)?;
+        let after = look(&asker, move |runtime| view::one_move(runtime, id)).await?;
+        Ok(after.unwrap_or(before))
+    }
+
     async fn pause(&self, name: VolumeName) -> Answer<PauseState> {
         self.set_paused(name, true).await
     }
@@ -241,6 +255,25 @@ impl Control for Manager {
     async fn resume(&self, name: VolumeName) -> Answer<PauseState> {
         self.set_paused(name, false).await
     }
+}
+
+/// A move that has not ended.
+async fn move_of(asker: &Asker, id: MoveId) -> Answer<Move> {
+    let found = look(asker, move |runtime| view::one_move(runtime, id)).await?;
+    found.ok_or_else(|| ErrorBody::new(ErrorKind::NotFound, Refusal::NoSuchMove(id).to_string()))
+}
+
+/// A priority, where moves have any: the kernel's own mirrors share one pace.
+fn priority(facts: &Facts, wanted: tier_wire::Priority) -> Answer<Priority> {
+    if wanted != tier_wire::Priority::Normal && facts.backend == BackendKind::Dm {
+        let message = format!(
+            "moves of volume {} have no priority: it is on device-mapper, whose mirrors have no pace each",
+            facts.name
+        );
+        let hint = "pause the policy, move less at a time, or start the volume with --backend ublk";
+        return Err(ErrorBody::new(ErrorKind::Unsupported, message).with_hint(hint));
+    }
+    Ok(view::core_priority(wanted))
 }
 
 /// The regions that a range touches.

@@ -231,16 +231,16 @@ mod tests {
             .err()
             .unwrap();
         assert!(matches!(nobody, JoinError::Nobody { .. }), "{nobody}");
-        let busy = joined("{\"protocol\":1,\"is_free\":false}\n");
+        let busy = joined("{\"protocol\":2,\"is_free\":false}\n");
         assert!(matches!(busy, JoinError::Busy), "{busy}");
         // One of another version may say anything after that.
-        let newer = joined("{\"protocol\":2,\"is_free\":true,\"more\":0}\n[1, 2, 3]\n");
-        assert!(matches!(newer, JoinError::Version { theirs: 2 }), "{newer}");
+        let newer = joined("{\"protocol\":3,\"is_free\":true,\"more\":0}\n[1, 2, 3]\n");
+        assert!(matches!(newer, JoinError::Version { theirs: 3 }), "{newer}");
         for nonsense in [
             "",
             "hello\n",
-            "{\"protocol\":1,\"is_free\":true}\n",
-            "{\"protocol\":1,",
+            "{\"protocol\":2,\"is_free\":true}\n",
+            "{\"protocol\":2,",
         ] {
             let error = joined(nonsense);
             assert!(

@@ -21,7 +21,7 @@ use crate::volume::{kernel, metadata};
 
 /// Raised with each change of the words below. A server may be older than the daemon: it goes on
 /// while the daemon is upgraded.
-pub(super) const PROTOCOL: u32 = 1;
+pub(super) const PROTOCOL: u32 = 2;
 
 /// The server's first words.
 #[derive(Debug, Serialize, Deserialize)]

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use tier_core::command::{AddLeg, DropLeg};
+use tier_core::event::Trial;
 use tier_core::units::{MemberIndex, MoveId};
 use tier_sys::block::{Access, BlockDevice, DeviceNumber};
 use tier_ublk::volume::Volume;
@@ -47,6 +48,10 @@ impl Shared {
 impl Backend for Shared {
     fn read_back(&mut self) -> Result<KernelMap, BackendError> {
         self.lock().read_back()
+    }
+
+    fn set_pace(&mut self, id: MoveId, bytes_per_second: u64) -> Result<(), BackendError> {
+        self.lock().set_pace(id, bytes_per_second)
     }
 
     fn add_legs(&mut self, adds: &[AddLeg]) -> Result<Added, BackendError> {
@@ -245,7 +250,7 @@ impl Served {
             let now: BTreeMap<MoveId, _> = moves
                 .moves()
                 .map(|one| (one.id, one.state()))
-                .map(|(id, one)| (id, (one.source_alive, one.target_alive, one.is_complete())))
+                .map(|(id, one)| (id, (one.source_alive, one.target_alive, tenth(one.trial))))
                 .collect();
             drop(moves);
             let is_news = |(id, state): &(&MoveId, &_)| seen.get(*id) != Some(*state);
@@ -310,6 +315,14 @@ impl Served {
             }
             Err(error) => tracing::error!(%error, "moves could not be ended yet"),
         }
+    }
+}
+
+/// How far a trial is, without more of what it reads back than is news.
+const fn tenth(trial: Option<Trial>) -> Option<Trial> {
+    match trial {
+        Some(Trial::ReadsBack(percent)) => Some(Trial::ReadsBack(percent / 10)),
+        other => other,
     }
 }
 

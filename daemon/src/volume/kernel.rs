@@ -25,6 +25,8 @@ pub(crate) enum Job {
     DropLeg(DropLeg),
     /// `Command::SetMap`.
     SetMap(Vec<MoveId>),
+    /// `Command::SetPace`, in bytes per second.
+    SetPace(MoveId, u64),
     /// Look at these moves and tell how each stands.
     Look(Vec<MoveId>),
 }
@@ -65,6 +67,8 @@ pub(crate) enum Told {
     HoldFailed,
     /// A look at a move failed; the look is repeated, so this is for the log only.
     LookFailed(MoveId, String),
+    /// A move was not given another pace; for the log only.
+    PaceNotSet(MoveId, String),
     /// The process that serves the volume is gone, and nothing more will be told.
     Lost,
 }
@@ -158,6 +162,12 @@ impl Worker {
                 self.set_map(fold);
                 stop_point::reach("set_map:after");
             }
+            Job::SetPace(id, bytes_per_second) => match self.backend.set_pace(id, bytes_per_second)
+            {
+                // One that has ended meanwhile needs none.
+                Ok(()) | Err(BackendError::NoSuchMove(_)) => {}
+                Err(error) => self.tell(Told::PaceNotSet(id, error.to_string())),
+            },
             Job::Look(ids) => ids.into_iter().for_each(|id| self.look(id)),
         }
     }

@@ -198,7 +198,7 @@ impl Runtime {
                 Woken::Keep => self.parts.keeper.keep(self.parts.engine.memory()),
             }
         };
-        self.finish().await;
+        Box::pin(self.finish()).await;
         ended
     }
 
@@ -285,6 +285,10 @@ impl Runtime {
             Command::AddLegs(adds) => self.ask_kernel(Job::AddLegs(adds)),
             Command::DropLeg(drop) => self.ask_kernel(Job::DropLeg(drop)),
             Command::SetMap { fold } => self.ask_kernel(Job::SetMap(fold)),
+            Command::SetPace {
+                id,
+                bytes_per_second,
+            } => self.ask_kernel(Job::SetPace(id, bytes_per_second)),
             Command::FlushTargets(targets) => self.parts.flusher.ask(targets),
             Command::Commit(commit) => self.parts.metadata.ask(Record::Commit(commit)),
             Command::MarkActedOn(generation) => self.parts.metadata.ask(Record::Mark(generation)),
@@ -359,6 +363,9 @@ impl Runtime {
             // A move that has ended meanwhile has no device any more, and nobody asks.
             Told::LookFailed(id, error) if self.copying().contains(&id) => {
                 tracing::warn!(id = id.0, %error, "cannot see how a move stands");
+            }
+            Told::PaceNotSet(id, error) => {
+                tracing::warn!(id = id.0, %error, "a move goes on at the pace that it had");
             }
             Told::LookFailed(..) | Told::Lost => {}
         }

@@ -1,9 +1,12 @@
-//! Which chunks of a move are in sync, and which of their blocks are being written.
+//! Which chunks of a move are in sync, which of them were read back since they were last written, and
+//! which of their blocks are being written.
 //!
-//! Owns: [`Chunks`], one word for each chunk, changed by compare and exchange alone, and [`Claim`].
-//! Invariants: a chunk is copied only while none of its blocks is claimed, and none is claimed while
-//! it is copied; a block is claimed by one at a time; what is in sync remains so. Nobody waits here:
-//! who cannot have something tries again.
+//! Owns: [`Chunks`], one word for each chunk, changed by compare and exchange alone, [`Claim`] and
+//! [`Proof`]. Invariants: a chunk is copied or read back only while none of its blocks is claimed, and
+//! none is claimed while it is; a block is claimed by one at a time; what is in sync remains so. Who
+//! claims to write takes what is known of the content before anything is written, in the same moment;
+//! and a pass gives no chunk twice what a write took of it. Nobody waits here: who cannot have something
+//! tries again.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -23,6 +26,16 @@ const BEHIND: u32 = 0;
 const WANTED: u32 = 0b01 << BLOCKS;
 const COPIED: u32 = 0b10 << BLOCKS;
 const IN_SYNC: u32 = 0b11 << BLOCKS;
+/// Nobody has written there since it was copied.
+const AS_COPIED: u32 = 1 << (BLOCKS + 2);
+/// It is read back, or about to be, and nobody new may claim anything of it.
+const HELD: u32 = 1 << (BLOCKS + 3);
+/// It was read back and found good by the first pass, or the last, and not written since. One bit for
+/// each: if they were one, somebody who looked before a write and after the next pass would not see
+/// that there was a write.
+const FIRST: u32 = 1 << (BLOCKS + 4);
+const LAST: u32 = 1 << (BLOCKS + 5);
+const VERIFIED: u32 = FIRST | LAST;
 
 /// The chunks of a move.
 #[derive(Debug)]
@@ -37,6 +50,33 @@ pub struct Claim<'a> {
     chunks: &'a Chunks,
     /// Bytes from the move's beginning on.
     bytes: Range<u64>,
+}
+
+/// A pass over the chunks that reads them back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// That after the copy.
+    First,
+    /// That after the trial.
+    Last,
+}
+
+impl Pass {
+    const fn bit(self) -> u32 {
+        match self {
+            Self::First => FIRST,
+            Self::Last => LAST,
+        }
+    }
+}
+
+/// What says that some bytes of the target were read back and not written since: the passes that did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proof(u32);
+
+impl Proof {
+    /// That of a move whose target is not read back. It holds whatever is written.
+    pub(crate) const NOT_ASKED: Self = Self(u32::MAX);
 }
 
 /// Bytes of a claim whose chunks are all in sync, or all not.
@@ -96,17 +136,31 @@ impl Chunks {
     }
 
     fn state(&self, chunk: u64) -> u32 {
-        let word = self.words.get(index(chunk));
-        word.map_or(BEHIND, |word| word.load(Ordering::SeqCst) & STATE)
+        self.word(chunk) & STATE
     }
 
-    /// Takes all blocks that these bytes touch; `None` if somebody else writes to one of them, or
-    /// one is being copied or about to be.
+    fn word(&self, chunk: u64) -> u32 {
+        let word = self.words.get(index(chunk));
+        word.map_or(BEHIND, |word| word.load(Ordering::SeqCst))
+    }
+
+    /// Takes all blocks that these bytes touch, to write to them; `None` if somebody else has one of
+    /// them, or one is being copied or read back, or about to be. Their chunks are verified no more.
     #[must_use]
     pub fn claim(&self, bytes: Range<u64>) -> Option<Claim<'_>> {
+        self.claim_and_clear(bytes, AS_COPIED | VERIFIED)
+    }
+
+    /// The same, to see that nobody writes to them meanwhile.
+    #[must_use]
+    pub fn claim_to_compare(&self, bytes: Range<u64>) -> Option<Claim<'_>> {
+        self.claim_and_clear(bytes, 0)
+    }
+
+    fn claim_and_clear(&self, bytes: Range<u64>, cleared: u32) -> Option<Claim<'_>> {
         let mut claimed = bytes.start;
         for chunk in chunks_of(&bytes) {
-            if !self.take(chunk, blocks_of(chunk, &bytes)) {
+            if !self.take(chunk, blocks_of(chunk, &bytes), cleared) {
                 if claimed > bytes.start {
                     // Gives back what was taken before.
                     drop(self.claimed(bytes.start..claimed));
@@ -125,13 +179,11 @@ impl Chunks {
         }
     }
 
-    fn take(&self, chunk: u64, blocks: u32) -> bool {
-        let is_free = |word: u32| word & blocks == 0 && matches!(word & STATE, BEHIND | IN_SYNC);
-        let taken = |word: u32| is_free(word).then_some(word | blocks);
-        self.words.get(index(chunk)).is_some_and(|word| {
-            word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, taken)
-                .is_ok()
-        })
+    fn take(&self, chunk: u64, blocks: u32, cleared: u32) -> bool {
+        let is_free =
+            |word: u32| word & (blocks | HELD) == 0 && matches!(word & STATE, BEHIND | IN_SYNC);
+        let taken = |word: u32| is_free(word).then_some(word & !cleared | blocks);
+        self.update(chunk, taken)
     }
 
     /// Keeps new writers off these chunks. Each must be copied, or given up, by who called this.
@@ -159,7 +211,7 @@ impl Chunks {
     /// These chunks are copied.
     pub fn done(&self, chunks: Range<u64>) {
         for chunk in chunks {
-            if self.change(chunk, COPIED, IN_SYNC) {
+            if self.change(chunk, COPIED, IN_SYNC | AS_COPIED) {
                 self.in_sync.fetch_add(1, Ordering::SeqCst);
             }
         }
@@ -173,10 +225,72 @@ impl Chunks {
         }
     }
 
+    /// The next chunks from this one on, as many as that at most, that the pass must read back. Those
+    /// before them are verified already, and are so by this pass, too.
+    #[must_use]
+    pub fn next_unverified(&self, from: u64, at_most: u64, pass: Pass) -> Option<Range<u64>> {
+        let confirmed = |word: u32| (word & VERIFIED != 0).then_some(word | pass.bit());
+        let is_due = |chunk: &u64| !self.update(*chunk, confirmed);
+        let first = (from..self.count()).find(is_due)?;
+        let most = first.saturating_add(at_most).min(self.count());
+        let end = (first + 1..most).find(|chunk| self.word(*chunk) & VERIFIED != 0);
+        Some(first..end.unwrap_or(most))
+    }
+
+    /// Keeps new claims off these chunks, until they are [released](Self::release) by who called this.
+    pub fn hold(&self, chunks: Range<u64>) {
+        for chunk in chunks {
+            self.update(chunk, |word| Some(word | HELD));
+        }
+    }
+
+    /// Whether those who had claimed anything of these chunks, which are held, are done.
+    #[must_use]
+    pub fn are_at_rest(&self, mut chunks: Range<u64>) -> bool {
+        chunks.all(|chunk| self.word(chunk) & BUSY == 0)
+    }
+
+    /// Whether nobody has claimed anything of this chunk to write to it since it was copied.
+    #[must_use]
+    pub fn is_as_copied(&self, chunk: u64) -> bool {
+        self.word(chunk) & AS_COPIED != 0
+    }
+
+    /// Lets claims to these chunks in again. They are verified if they have been found good by a pass.
+    pub fn release(&self, chunks: Range<u64>, found_good_by: Option<Pass>) {
+        let verified = found_good_by.map_or(0, Pass::bit);
+        for chunk in chunks {
+            self.update(chunk, |word| Some(word & !HELD | verified));
+        }
+    }
+
+    /// What says that the chunks that these bytes touch are verified, all by the same pass.
+    #[must_use]
+    pub fn proof(&self, bytes: &Range<u64>) -> Option<Proof> {
+        let common = self.common(bytes) & VERIFIED;
+        (common != 0).then_some(Proof(common))
+    }
+
+    /// Whether it still holds: nobody has claimed any of these bytes to write to them since it was
+    /// given. What was read between was read back before, and is what was found good.
+    #[must_use]
+    pub fn holds(&self, bytes: &Range<u64>, proof: Proof) -> bool {
+        proof == Proof::NOT_ASKED || self.common(bytes) & proof.0 != 0
+    }
+
+    /// What the words of all chunks have that these bytes touch.
+    fn common(&self, bytes: &Range<u64>) -> u32 {
+        chunks_of(bytes).fold(u32::MAX, |common, chunk| common & self.word(chunk))
+    }
+
     fn change(&self, chunk: u64, from: u32, to: u32) -> bool {
-        let changed = |word: u32| (word & STATE == from).then_some(word & BUSY | to);
+        let changed = |word: u32| (word & STATE == from).then_some(word & !STATE | to);
+        self.update(chunk, changed)
+    }
+
+    fn update(&self, chunk: u64, to: impl FnMut(u32) -> Option<u32>) -> bool {
         self.words.get(index(chunk)).is_some_and(|word| {
-            word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, changed)
+            word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, to)
                 .is_ok()
         })
     }

@@ -15,7 +15,10 @@
 //! - While a chunk is copied, nobody writes to it; while somebody writes to a block of it, neither
 //!   is it copied, nor does anybody else write to that block. So the copy never overwrites what is
 //!   newer, and two writes that overlap reach both legs in the same order ([`chunks`]).
-//! - What is copied is tried before it is trusted ([`trial`]): a part of the reads goes to the target,
+//! - What is copied is read back from the target before any request goes there, and what was written
+//!   since, before the source is given up ([`copy`]). What was written and not read back since is never
+//!   answered from the target while the source can be read.
+//! - Then it is tried before it is trusted ([`trial`]): a part of the reads goes to the target,
 //!   some to both, which are compared while nobody writes there; then a part of the writes goes to
 //!   the target first, and to the source when the target has answered. Such a write, too, is
 //!   acknowledged when both have it: the record names the source until it is committed. So going

@@ -10,7 +10,7 @@ use tier_core::event::{LegFault, MirrorState};
 use tier_core::policy::TrialPolicy;
 use tier_core::units::MoveId;
 
-use crate::chunks::Chunks;
+use crate::chunks::{Chunks, Proof};
 use crate::map::Place;
 use crate::trial::Trial;
 
@@ -161,6 +161,16 @@ impl Moving {
     pub fn may_read_target(&self) -> bool {
         let differs = matches!(self.trial.verdict(), Some(LegFault::Differs { .. }));
         self.is_alive(Side::Target) && !differs
+    }
+
+    /// What says that these bytes, from the move's beginning on, may be read from the target alone.
+    #[must_use]
+    pub(crate) fn proof(&self, bytes: &Range<u64>) -> Option<Proof> {
+        if self.trial.reads_back() {
+            self.chunks.proof(bytes)
+        } else {
+            Some(Proof::NOT_ASKED)
+        }
     }
 
     /// How it stands.

@@ -1,4 +1,5 @@
 //! A target that is tried while both legs are written: what requests ask of it, and tell of it.
+//! Before any request goes to it, and once more when all have, it is read back ([`crate::copy`]).
 //!
 //! Owns: [`Trial`]: the step that goes on, which requests it takes, what was measured and the verdict.
 //! Invariants: nothing here waits, locks or allocates, for it is on the way of requests; a verdict,
@@ -15,14 +16,19 @@ use tier_core::units::{Bytes, Micros};
 use crate::latency::{Latencies, is_too_slow};
 use crate::ramp::{Next, Ramp, Seen, is_chosen, rank};
 
-/// The word that tells where it stands: percent of reads, of writes above them, and above those:
+/// The word that tells where it stands: percent of reads, of writes above them, of what is read back
+/// above those, and at the top:
 const WRITES_SHIFT: u32 = 8;
-const PHASE_SHIFT: u32 = 16;
+const READ_BACK_SHIFT: u32 = 16;
+const PHASE_SHIFT: u32 = 24;
 const PERCENT: u32 = 0xff;
+/// Percent of reads and of writes.
+const REQUESTS: u32 = 0xffff;
 const AHEAD: u32 = 0;
-const READS: u32 = 1;
-const WRITES: u32 = 2;
-const PASSED: u32 = 3;
+const READS_BACK: u32 = 1;
+const READS: u32 = 2;
+const WRITES: u32 = 3;
+const PASSED: u32 = 4;
 
 /// A trial, from the beginning of its move on.
 #[derive(Debug, Default)]
@@ -136,6 +142,11 @@ impl Trial {
         }
     }
 
+    /// Whether the target is read back, and read alone only where it was.
+    pub(crate) fn reads_back(&self) -> bool {
+        self.policy.is_some_and(|policy| policy.read_back)
+    }
+
     /// How far it is; none if it has passed.
     #[must_use]
     pub fn step(&self) -> Option<Step> {
@@ -143,6 +154,7 @@ impl Trial {
         let percent = |shift: u32| u8::try_from(word >> shift & PERCENT).unwrap_or(u8::MAX);
         match word >> PHASE_SHIFT {
             AHEAD => Some(Step::Ahead),
+            READS_BACK => Some(Step::ReadsBack(percent(READ_BACK_SHIFT))),
             READS => Some(Step::Reads(percent(0))),
             WRITES => Some(Step::Writes(percent(WRITES_SHIFT))),
             _ => None,
@@ -198,8 +210,15 @@ impl Trial {
         self.policy.map(Ramp::new)
     }
 
+    /// So many percent of what is to be read back are. Requests go on as they did before.
+    pub(crate) fn has_read_back(&self, percent: u8) {
+        let requests = self.word.load(Ordering::SeqCst) & REQUESTS;
+        let at = READS_BACK << PHASE_SHIFT | u32::from(percent) << READ_BACK_SHIFT;
+        self.word.store(at | requests, Ordering::SeqCst);
+    }
+
     /// Goes on with its steps at this time, as far as they go, and judges what has been seen. False if
-    /// there is nothing more to do: it has passed, or has a verdict.
+    /// there is nothing more to do: all of them are behind it, or it has a verdict.
     pub(crate) fn go_on(&self, ramp: &mut Ramp, now_nanos: u64) -> bool {
         let ended = ramp.step();
         let next = ramp.look(now_nanos, self.reads.seen(), self.writes.seen());
@@ -215,9 +234,8 @@ impl Trial {
         if self.verdict.get().is_some() {
             return false;
         }
-        match next {
-            Next::Enter(step) => self.enter(step),
-            _ => self.pass(),
+        if let Next::Enter(step) = next {
+            self.enter(step);
         }
         matches!(next, Next::Enter(_))
     }
@@ -225,7 +243,7 @@ impl Trial {
     fn tried(&self, step: Step) -> &Tried {
         match step {
             Step::Reads(_) => &self.reads,
-            Step::Writes(_) | Step::Ahead => &self.writes,
+            Step::Writes(_) | Step::Ahead | Step::ReadsBack(_) => &self.writes,
         }
     }
 
@@ -256,7 +274,7 @@ impl Trial {
     fn enter(&self, step: Step) {
         let reads = self.word.load(Ordering::SeqCst) & PERCENT;
         let word = match step {
-            Step::Ahead => AHEAD << PHASE_SHIFT,
+            Step::Ahead | Step::ReadsBack(_) => return,
             Step::Reads(percent) => READS << PHASE_SHIFT | u32::from(percent),
             Step::Writes(percent) => {
                 WRITES << PHASE_SHIFT | u32::from(percent) << WRITES_SHIFT | reads
@@ -266,9 +284,11 @@ impl Trial {
         self.word.store(word, Ordering::SeqCst);
     }
 
-    /// All steps are behind it. Requests go on as in the last.
+    /// All is behind it. Requests go on as in the last step.
     pub(crate) fn pass(&self) {
-        self.word.fetch_or(PASSED << PHASE_SHIFT, Ordering::SeqCst);
+        let requests = self.word.load(Ordering::SeqCst) & REQUESTS;
+        self.word
+            .store(PASSED << PHASE_SHIFT | requests, Ordering::SeqCst);
     }
 }
 

@@ -31,7 +31,8 @@ pub use heat::{ClassShare, HeatBucket, HeatMap, HeatQuery};
 pub use models::{Model, ModelList, Network, Retrain, Rollback, Training, TrainingEnd};
 pub use moves::{
     CancelMove, Cause, Move, MoveAccepted, MoveList, MoveRange, MoveRequest, MoveTarget,
-    MovesQuery, Pause, PauseState, Place, Plan, PlannedMove, Reason, Stage,
+    MovesQuery, Pause, PauseState, Place, Plan, PlannedMove, Priority, Reason, SetPriority, Stage,
+    Trial,
 };
 pub use name::{NameError, VolumeName};
 pub use status::{

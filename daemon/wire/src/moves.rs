@@ -104,6 +104,9 @@ pub struct MoveRequest {
     pub range: MoveRange,
     /// Where to.
     pub to: MoveTarget,
+    /// How fast. Only volumes on ublk know any but the normal one.
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
     /// Whether only to say what would be done.
     #[serde(default)]
     pub dry_run: bool,
@@ -200,6 +203,13 @@ pub struct Move {
     pub to: Place,
     /// Where it stands.
     pub stage: Stage,
+    /// What is done with its new home while both are written and all is copied; absent while it is
+    /// copied, and on device-mapper, where nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Trial>,
+    /// How fast it goes; absent once it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
     /// Share of the copy that is done, 0 to 1.
     pub progress: f64,
     /// Seconds until it is done, while that can be told.
@@ -254,6 +264,70 @@ impl Stage {
     pub const fn is_ended(self) -> bool {
         matches!(self, Self::Done | Self::Undone | Self::Failed)
     }
+}
+
+/// What is done with a new home before the old one is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Trial {
+    /// What was copied, or written since, is read back and compared.
+    ReadingBack {
+        /// How much of it was, in percent.
+        percent: u8,
+    },
+    /// A part of the reads goes to it.
+    ShadowingReads {
+        /// How many of a hundred.
+        percent: u8,
+    },
+    /// A part of the writes goes to it first.
+    RedirectingWrites {
+        /// How many of a hundred.
+        percent: u8,
+    },
+}
+
+/// How fast a move copies, and reads back what it copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// At `low_bytes_per_second` of `[policy.trial]`.
+    Low,
+    /// At `copy_bytes_per_second` of `[policy.trial]`, as moves of the policy.
+    #[default]
+    Normal,
+    /// As fast as it can.
+    High,
+}
+
+impl Priority {
+    /// All of them, the slowest first.
+    pub const ALL: [Self; 3] = [Self::Low, Self::Normal, Self::High];
+
+    /// Whether it is that of moves of the policy.
+    #[must_use]
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+    pub const fn is_normal(&self) -> bool {
+        matches!(self, Self::Normal)
+    }
+
+    /// The name by which people call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+        }
+    }
+}
+
+/// Changes how fast a move goes that has not ended. Answered by the [`Move`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetPriority {
+    /// How fast from now on.
+    pub priority: Priority,
 }
 
 /// Takes a move back, which leaves its data where they were. Refused once its new home is

@@ -37,6 +37,8 @@ pub const ROLLBACK: &str = "/v1/volumes/{name}/models/rollback";
 pub const MOVES: &str = "/v1/volumes/{name}/moves";
 /// `POST` [`crate::CancelMove`]: [`crate::Move`].
 pub const CANCEL: &str = "/v1/volumes/{name}/moves/{id}/cancel";
+/// `POST` [`crate::SetPriority`]: [`crate::Move`].
+pub const PRIORITY: &str = "/v1/volumes/{name}/moves/{id}/priority";
 /// `POST` [`crate::Pause`]: [`crate::PauseState`].
 pub const PAUSE: &str = "/v1/volumes/{name}/pause";
 /// `POST` [`crate::Pause`]: [`crate::PauseState`].
@@ -55,4 +57,10 @@ pub fn of_volume(pattern: &str, name: &VolumeName) -> String {
 #[must_use]
 pub fn cancel(name: &VolumeName, id: u64) -> String {
     of_volume(CANCEL, name).replace("{id}", &id.to_string())
+}
+
+/// The path that changes the priority of move `id` of volume `name`.
+#[must_use]
+pub fn priority(name: &VolumeName, id: u64) -> String {
+    of_volume(PRIORITY, name).replace("{id}", &id.to_string())
 }

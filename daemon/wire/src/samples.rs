@@ -18,8 +18,9 @@ use crate::{
     Backend, Budget, Cause, Class, ClassShare, Expert, ForecastCounts, Foreground, Health,
     HeatBucket, HeatMap, HoldStatistics, InsuranceAccount, Member, MemberList, MemberLoad,
     MemberState, Model, ModelList, Move, MoveAccepted, MoveCounts, MoveList, Network, PauseState,
-    Place, Plan, PlannedMove, ProbeStatus, Profile, Reason, Replicas, Stage, Status, TierStatus,
-    Training, TrainingEnd, Volume, VolumeChange, VolumeList, VolumeName, VolumeRunState,
+    Place, Plan, PlannedMove, Priority, ProbeStatus, Profile, Reason, Replicas, Stage, Status,
+    TierStatus, Training, TrainingEnd, Trial, Volume, VolumeChange, VolumeList, VolumeName,
+    VolumeRunState,
 };
 
 const MIB: u64 = 1 << 20;
@@ -329,7 +330,7 @@ pub fn accepted(dry_run: bool) -> MoveAccepted {
     }
 }
 
-/// Moves: one live, one pending, one done and one given up.
+/// Moves: one that is copied, one that is read back, one pending, one done and one given up.
 #[must_use]
 pub fn moves() -> MoveList {
     let live = Move {
@@ -340,12 +341,23 @@ pub fn moves() -> MoveList {
         from: SLOW,
         to: FAST,
         stage: Stage::Copying,
+        trial: None,
+        priority: Some(Priority::Normal),
         progress: 0.5,
         eta_seconds: Some(2.0),
         age_seconds: 2.5,
         ended_seconds_ago: None,
         reason: promotion(),
         error: None,
+    };
+    let tried = Move {
+        id: 15,
+        first: 256,
+        trial: Some(Trial::ReadingBack { percent: 40 }),
+        priority: Some(Priority::Low),
+        progress: 1.0,
+        eta_seconds: None,
+        ..live.clone()
     };
     let pending = Move {
         id: 19,
@@ -362,6 +374,7 @@ pub fn moves() -> MoveList {
         id: 17,
         first: 128,
         stage: Stage::Done,
+        priority: None,
         progress: 1.0,
         eta_seconds: None,
         age_seconds: 60.0,
@@ -384,7 +397,7 @@ pub fn moves() -> MoveList {
     };
     MoveList {
         volume: name(),
-        live: vec![live],
+        live: vec![live, tried],
         pending: vec![pending],
         history: vec![done, failed],
     }

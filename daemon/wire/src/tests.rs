@@ -79,17 +79,19 @@ fn a_move_request_has_the_documented_shape() {
     let request = MoveRequest {
         range: MoveRange::Regions { first: 3, count: 2 },
         to: MoveTarget::Member(1),
+        priority: Priority::Low,
         dry_run: false,
     };
     assert_eq!(
         serde_json::to_value(request).unwrap(),
         json!({"range": {"regions": {"first": 3, "count": 2}}, "to": {"member": 1},
-               "dry_run": false})
+               "priority": "low", "dry_run": false})
     );
     let all: MoveRequest =
         serde_json::from_value(json!({"range": "all", "to": {"class": "hdd"}})).unwrap();
     assert_eq!(all.range, MoveRange::All);
     assert_eq!(all.to, MoveTarget::Class(Class::Hdd));
+    assert_eq!(all.priority, Priority::Normal);
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod conformance;
 mod faults;
 mod kills;
 mod moves;
+mod read_back;
 mod requests;
 #[path = "../backend_dm/scenes/mod.rs"]
 mod scenes;

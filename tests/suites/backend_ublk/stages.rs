@@ -11,14 +11,15 @@ use tier_tests::load::Load;
 use tier_tests::test_name;
 
 use super::shape::{MEMBER_BYTES, an_add, region_offset};
-use super::trial::{staying, tried};
+use super::trial::{asks_the_target, staying, tried};
 use super::*;
 
 /// Set for the process that is to be killed: the nodes of its disks, the device that it takes over,
 /// if any, the stage that it comes to, and the file that it makes then.
 const ORDER: &str = "TIER_STAGE_ORDER";
-/// The stages, by number: the copy, four of the trial, and what has passed and awaits its commit.
-const STAGES: usize = 6;
+/// The stages, by number: the copy, four of the trial, what has passed and awaits its commit, and what
+/// is being read back.
+const STAGES: usize = 7;
 
 fn move_until(stage: usize) -> AddLeg {
     let steps = [
@@ -32,6 +33,10 @@ fn move_until(stage: usize) -> AddLeg {
             copy_bytes_per_second: 1 << 18,
             ..TrialPolicy::default()
         },
+        Some(5) => TrialPolicy {
+            copy_bytes_per_second: 1 << 20,
+            ..TrialPolicy::default()
+        },
         Some(at) => steps
             .get(at)
             .map_or_else(TrialPolicy::default, |step| staying(*step)),
@@ -43,7 +48,8 @@ fn move_until(stage: usize) -> AddLeg {
 fn is_there(stage: usize, seen: MirrorState) -> bool {
     match stage {
         0 => seen.in_sync_chunks > 0,
-        1..5 => seen.trial.is_some_and(|step| step != Trial::Ahead),
+        1..=4 => seen.trial.is_some_and(asks_the_target),
+        6 => matches!(seen.trial, Some(Trial::ReadsBack(1..))),
         _ => seen.is_complete(),
     }
 }

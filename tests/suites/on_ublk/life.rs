@@ -1,12 +1,23 @@
 //! What people do with a volume.
 
 use tier_sys::block::{Access, BlockDevice};
-use tier_tests::io::read;
+use tier_tests::io::{read, wait_until};
 use tier_tests::load::Load;
 use tier_tests::server::device_of;
 use tier_tests::test_name;
 
 use super::*;
+
+const LOW: [&str; 8] = [
+    "move",
+    "v",
+    "--regions",
+    "0-0",
+    "--to",
+    "member:1",
+    "--priority",
+    "low",
+];
 
 #[test]
 fn a_volume_on_ublk_is_made_moved_stopped_and_changes_its_backend() {
@@ -21,8 +32,9 @@ fn a_volume_on_ublk_is_made_moved_stopped_and_changes_its_backend() {
             assert_eq!(device_of(device()), 0);
             let load = Load::start(device(), 0..bytes, 3, false);
             move_around(&daemon);
+            a_move_goes_on_when_its_priority_is_raised(&daemon);
             load.must_go_on(LONG);
-            assert!(ends("done") >= 3, "{:?}", moves());
+            assert!(ends("done") >= 4, "{:?}", moves());
             assert_eq!(ends("failed"), 0, "{:?}", moves());
             what_is_in_use_stays(&daemon);
             load.stop().verify();
@@ -48,6 +60,28 @@ fn a_volume_on_ublk_is_made_moved_stopped_and_changes_its_backend() {
             assert!(daemon.stop().success());
         })
         .run();
+}
+
+/// A low priority is a byte a second here: after what is copied at once, it stands still.
+fn a_move_goes_on_when_its_priority_is_raised(daemon: &Daemon) {
+    let mut asked = Err(String::new());
+    // What is given up is free a little later.
+    wait_until("there is room", LONG, || {
+        asked = daemon.ctl(&LOW);
+        asked.is_ok()
+    });
+    let live = || moves().unwrap()["live"][0].clone();
+    wait_until("a half is copied", LONG, || live()["progress"] == 0.5);
+    let found = live();
+    assert_eq!(found["stage"], "copying", "{asked:?}");
+    assert_eq!(found["priority"], "low", "{found}");
+    let id = found["id"].to_string();
+    assert!(daemon.must(&["moves", "v"]).contains("priority: low"));
+    let said = daemon.must(&["priority", &id, "high", "v"]);
+    assert!(said.contains("high"), "{said}");
+    wait_for_moves(daemon);
+    let refused = daemon.ctl(&["priority", &id, "low", "v"]).unwrap_err();
+    assert!(refused.contains(&id), "{refused}");
 }
 
 /// Neither what is open nor what is open exclusively, as a mount is, is taken away.
@@ -90,6 +124,8 @@ fn on_device_mapper_for_a_while(rig: &Rig<'_>, daemon: &Daemon, before: &[u8]) {
     daemon.must(&["volume", "start", "v", "--backend", "dm"]);
     assert_eq!(shown(daemon)["backend"], "dm");
     assert!(before == read(device(), 0, before.len()).unwrap());
+    let refused = daemon.ctl(&LOW).unwrap_err();
+    assert!(refused.contains("device-mapper"), "{refused}");
     move_around(daemon);
     rig.assert_all_linear();
     assert!(before == read(device(), 0, before.len()).unwrap());

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::Engine;
 use crate::budget::Turnover;
 use crate::command::{Reason, Stage};
+use crate::event::{Priority, Trial};
 use crate::forecast::Score;
 use crate::map::Map;
 use crate::migrate::Move;
@@ -138,6 +139,10 @@ pub struct MoveView {
     pub in_sync_chunks: u64,
     /// Chunks in all; zero before the first look at the mirror.
     pub total_chunks: u64,
+    /// What is done with its target before its source is given up, by backends that do anything.
+    pub trial: Option<Trial>,
+    /// By which its pace is chosen.
+    pub priority: Priority,
     /// Why it was chosen.
     pub reason: Reason,
     /// When it was chosen.
@@ -159,6 +164,8 @@ impl From<&Move> for MoveView {
             stage: one.stage(),
             in_sync_chunks: one.mirror.map_or(0, |state| state.in_sync_chunks),
             total_chunks: one.mirror.map_or(0, |state| state.total_chunks),
+            trial: one.mirror.and_then(|state| state.trial),
+            priority: one.priority,
             reason: one.reason.clone(),
             since: one.since,
             error: one.error.clone(),

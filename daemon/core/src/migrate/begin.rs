@@ -3,7 +3,7 @@
 
 use super::{Device, Ended, Migrate, Move, Waits};
 use crate::command::{Command, Reason, Refusal, Stage};
-use crate::event::{Kept, Target};
+use crate::event::{Kept, Priority, Target};
 use crate::units::{Generation, MemberIndex, MoveId, Now, RequestId, VolumeRegion};
 use crate::volume::{Extent, Leg};
 
@@ -195,6 +195,7 @@ impl Migrate {
             from: self.class_of(source.member).unwrap_or(Class::Hdd),
             to: self.class_of(target.member).unwrap_or(Class::Hdd),
             reason,
+            priority: Priority::Normal,
             since: now,
             home: Kept::Source,
             home_since: Generation(0),
@@ -229,6 +230,25 @@ impl Migrate {
             return Err(Refusal::TooLate(id));
         }
         one.wish = Kept::Source;
+        Ok(())
+    }
+
+    /// Has a move go at another pace from now on.
+    pub(crate) fn set_priority(&mut self, id: MoveId, priority: Priority) -> Result<(), Refusal> {
+        if let Some(one) = self.pending.get_mut(&id) {
+            one.priority = priority;
+            return Ok(());
+        }
+        let one = self.live.get_mut(&id).ok_or(Refusal::NoSuchMove(id))?;
+        one.priority = priority;
+        // What it is not beginning or mirroring it no longer copies.
+        if one.waits == Waits::Add || one.device == Device::Mirror {
+            let bytes_per_second = self.limits.trial.pace(priority);
+            self.out.push(Command::SetPace {
+                id,
+                bytes_per_second,
+            });
+        }
         Ok(())
     }
 

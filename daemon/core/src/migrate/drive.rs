@@ -8,6 +8,7 @@ use super::moving::{Around, Step};
 use super::{Migrate, StoreWork, Waits};
 use crate::command::{AddLeg, Command, DropLeg, FlushTarget, Stage};
 use crate::event::Kept;
+use crate::policy::TrialPolicy;
 use crate::units::{MoveId, Now};
 
 /// How long former homes may wait for a commit that is made anyway: 5 s.
@@ -164,7 +165,10 @@ impl Migrate {
                 count: one.count,
                 source: one.source,
                 target: one.target,
-                trial: Some(self.limits.trial),
+                trial: Some(TrialPolicy {
+                    copy_bytes_per_second: self.limits.trial.pace(one.priority),
+                    ..self.limits.trial
+                }),
                 promises_faster: one.to < one.from,
             });
             self.live.insert(id, one);

@@ -5,7 +5,7 @@
 //! a finishing one differ only in what is known. May not: change a fact; answers do that.
 
 use crate::command::{MoveReport, Reason, Stage};
-use crate::event::{Kept, LegFault, MirrorState};
+use crate::event::{Kept, LegFault, MirrorState, Priority};
 use crate::units::{Generation, MoveId, Now, VolumeRegion};
 use crate::volume::{Class, Leg};
 
@@ -72,6 +72,8 @@ pub(crate) struct Move {
     pub(crate) from: Class,
     pub(crate) to: Class,
     pub(crate) reason: Reason,
+    /// By which its pace is chosen.
+    pub(crate) priority: Priority,
     pub(crate) since: Now,
     /// The leg that the newest durable generation names.
     pub(crate) home: Kept,

@@ -6,20 +6,28 @@
 use serde::{Deserialize, Serialize};
 
 use super::config::{ConfigError, bounded};
+use crate::event::Priority;
 
-/// How fast a move copies, and in which steps its target is then tried: first with a part of the
-/// reads, some of which are made on both legs and compared; then with a part of the writes, which
-/// go to the target first and to the source after it. All of it stays mirrored meanwhile. Unlike
-/// the policy's other times, these are not scaled: they are those of devices.
+/// How fast a move copies, whether what it copied is read back, and in which steps its target is then
+/// tried: first with a part of the reads, some of which are made on both legs and compared; then with
+/// a part of the writes, which go to the target first and to the source after it. All of it stays
+/// mirrored meanwhile. Unlike the policy's other times, these are not scaled: they are those of
+/// devices.
 ///
-/// Without any request, a trial takes eight times `idle_step_millis`, 160 ms by default; with so
-/// few that no step sees enough of them, eight times `step_millis_max`, 4 s by default.
+/// Without any request, a trial takes, once all is read back, eight times `idle_step_millis`, 160 ms by
+/// default; with so few that no step sees enough of them, eight times `step_millis_max`, 4 s by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrialPolicy {
-    /// Bytes per second that one move copies at most; 0: as many as it can. It can be changed while
-    /// the move copies.
+    /// Bytes per second that one move copies at most, and reads back; 0: as many as it can. It can be
+    /// changed while the move copies.
     pub copy_bytes_per_second: u64,
+    /// The same for moves that a person gave a low priority.
+    pub low_bytes_per_second: u64,
+    /// Whether all of the target is read back before any of it is believed, and what was written
+    /// during the trial once more after it. What was written and not read back since is read from the
+    /// target only to be compared.
+    pub read_back: bool,
     /// Percent of the reads that go to the target, step by step. A step of 0 is left out.
     pub read_percents: [u8; 4],
     /// Percent of those reads that are made on both legs at once and compared. Reads are measured
@@ -49,6 +57,8 @@ impl Default for TrialPolicy {
     fn default() -> Self {
         Self {
             copy_bytes_per_second: 0,
+            low_bytes_per_second: 8 << 20,
+            read_back: true,
             read_percents: [10, 30, 60, 100],
             compare_percent: 50,
             write_percents: [10, 30, 60, 100],
@@ -64,6 +74,16 @@ impl Default for TrialPolicy {
 }
 
 impl TrialPolicy {
+    /// Bytes per second that a move of this priority copies at most; 0: as many as it can.
+    #[must_use]
+    pub const fn pace(&self, priority: Priority) -> u64 {
+        match priority {
+            Priority::Low => self.low_bytes_per_second,
+            Priority::Normal => self.copy_bytes_per_second,
+            Priority::High => 0,
+        }
+    }
+
     /// Says which parameter is outside its bounds, if one is.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let reads = self.read_percents.map(|one| ("trial.read_percents", one));

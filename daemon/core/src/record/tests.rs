@@ -1,7 +1,7 @@
 use super::*;
-use crate::event::{HotRegion, MemberLoad, Resources, Target};
+use crate::event::{HotRegion, MemberLoad, Priority, Resources, Target};
 use crate::sim::recorded_life;
-use crate::units::{Bytes, RequestId, VolumeRegion};
+use crate::units::{Bytes, MoveId, RequestId, VolumeRegion};
 use crate::volume::Class;
 
 #[test]
@@ -87,6 +87,12 @@ fn an_event_reads_back_as_it_was() {
             first: VolumeRegion(0),
             count: 3,
             target: Target::Class(Class::Nvme),
+            priority: Priority::Low,
+        },
+        Event::PriorityRequested {
+            request: RequestId(2),
+            id: MoveId(7),
+            priority: Priority::High,
         },
     ];
     for event in events {

@@ -134,10 +134,12 @@ impl Mirror {
         let Some(chunk) = self.copied.iter().position(|&copied| !copied) else {
             self.is_slow = self.trial.is_some() && random.one_in(12);
             self.trial = match self.trial {
-                Some(Trial::Ahead) => Some(Trial::Reads(50)),
+                Some(Trial::Ahead) => Some(Trial::ReadsBack(0)),
+                Some(Trial::ReadsBack(0)) => Some(Trial::Reads(50)),
                 Some(Trial::Reads(_)) => Some(Trial::Writes(50)),
-                Some(Trial::Writes(_)) if self.is_slow => self.trial,
-                Some(Trial::Writes(_)) | None => None,
+                Some(Trial::Writes(_)) => Some(Trial::ReadsBack(50)),
+                Some(Trial::ReadsBack(_)) if self.is_slow => self.trial,
+                Some(Trial::ReadsBack(_)) | None => None,
             };
             return;
         };

@@ -132,15 +132,6 @@ impl UblkBackend {
         self.layout.members.get(..count).unwrap_or_default()
     }
 
-    /// From now on, a move copies so many bytes in a second at most; 0: as many as it can.
-    pub fn set_pace(&self, id: MoveId, bytes_per_second: u64) -> Result<(), BackendError> {
-        let found = self.moves.get(&id).ok_or(BackendError::NoSuchMove(id))?;
-        if let Stage::Mirror { moving, .. } = &found.stage {
-            moving.set_pace(bytes_per_second);
-        }
-        Ok(())
-    }
-
     /// Serves what the map and the moves say from now on.
     fn serve(&self) -> Result<Change, BackendError> {
         let snapshot = snapshot(&self.layout, &self.missing, &self.map, &self.moves)?;
@@ -341,6 +332,13 @@ impl Backend for UblkBackend {
             direct: self.map.direct(),
             moves,
         })
+    }
+
+    fn set_pace(&mut self, id: MoveId, bytes_per_second: u64) -> Result<(), BackendError> {
+        if let Stage::Mirror { moving, .. } = &self.find(id)?.stage {
+            moving.set_pace(bytes_per_second);
+        }
+        Ok(())
     }
 
     fn add_legs(&mut self, adds: &[AddLeg]) -> Result<Added, BackendError> {

@@ -22,7 +22,7 @@ use crate::member::Facts;
 
 pub(crate) use self::explain::explain;
 pub(crate) use self::models::{models, network};
-pub(crate) use self::moves::{moves, one_move, plan, would_move};
+pub(crate) use self::moves::{core_priority, moves, one_move, plan, would_move};
 pub(crate) use self::status::{heat, status};
 
 /// The core's word for a class of the wire.

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use tier_core::command::{Reason, Stage};
 use tier_core::engine::MoveView;
-use tier_core::event::Target;
+use tier_core::event::{Priority, Target, Trial};
 use tier_core::units::{MemberIndex, MoveId, VolumeRegion};
 use tier_core::volume::{Class, Leg, Member};
 use tier_wire as wire;
@@ -160,6 +160,32 @@ fn reason(reason: &Reason) -> wire::Reason {
     }
 }
 
+const fn trial(trial: Trial) -> Option<wire::Trial> {
+    Some(match trial {
+        Trial::Ahead => return None,
+        Trial::ReadsBack(percent) => wire::Trial::ReadingBack { percent },
+        Trial::Reads(percent) => wire::Trial::ShadowingReads { percent },
+        Trial::Writes(percent) => wire::Trial::RedirectingWrites { percent },
+    })
+}
+
+const fn priority(priority: Priority) -> wire::Priority {
+    match priority {
+        Priority::Low => wire::Priority::Low,
+        Priority::Normal => wire::Priority::Normal,
+        Priority::High => wire::Priority::High,
+    }
+}
+
+/// The engine's word for a priority of the wire.
+pub(crate) const fn core_priority(priority: wire::Priority) -> Priority {
+    match priority {
+        wire::Priority::Low => Priority::Low,
+        wire::Priority::Normal => Priority::Normal,
+        wire::Priority::High => Priority::High,
+    }
+}
+
 pub(super) fn live_move(runtime: &Runtime, one: &MoveView) -> wire::Move {
     let age = runtime.now().seconds_since(one.since);
     let progress = share(one.in_sync_chunks, one.total_chunks);
@@ -172,6 +198,11 @@ pub(super) fn live_move(runtime: &Runtime, one: &MoveView) -> wire::Move {
         from: place(one.source, one.from),
         to: place(one.target, one.to),
         stage: stage(one.stage),
+        trial: one
+            .trial
+            .filter(|_| one.stage == Stage::Copying)
+            .and_then(trial),
+        priority: Some(priority(one.priority)),
         progress,
         eta_seconds: copying.then(|| age / progress - age),
         age_seconds: age,
@@ -195,6 +226,8 @@ pub(super) fn ended_move(runtime: &Runtime, finished: &Finished) -> wire::Move {
         from: place(report.source, report.from),
         to: place(report.target, report.to),
         stage: stage(report.stage),
+        trial: None,
+        priority: None,
         progress: if report.stage == Stage::Done {
             1.0
         } else {
@@ -248,5 +281,23 @@ fn share(part: u64, all: u64) -> f64 {
         0.0
     } else {
         part as f64 / all as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_step_of_a_trial_has_its_word_and_the_copy_has_none() {
+        assert_eq!(trial(Trial::Ahead), None);
+        let percent = 30;
+        let steps = [Trial::ReadsBack(30), Trial::Reads(30), Trial::Writes(30)].map(trial);
+        let words = [
+            wire::Trial::ReadingBack { percent },
+            wire::Trial::ShadowingReads { percent },
+            wire::Trial::RedirectingWrites { percent },
+        ];
+        assert_eq!(steps, words.map(Some));
     }
 }

@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod believed;
+
 const CHUNKS: u64 = 4;
 
 fn chunks() -> Chunks {
@@ -99,6 +101,76 @@ fn a_claim_is_told_in_parts_that_are_alike() {
         (4 * CHUNK_BYTES - 512, false),
     ];
     assert_eq!(parts, wanted);
+}
+
+/// Reads back what these chunks hold, and finds it good.
+fn verify(chunks: &Chunks, which: Range<u64>, pass: Pass) {
+    chunks.hold(which.clone());
+    assert!(chunks.are_at_rest(which.clone()));
+    chunks.release(which, Some(pass));
+}
+
+#[test]
+fn a_chunk_that_is_read_back_is_claimed_by_nobody() {
+    let chunks = chunks();
+    copy(&chunks, 0..CHUNKS);
+    let writer = chunks.claim(0..512).unwrap();
+    chunks.hold(0..1);
+    assert!(!chunks.are_at_rest(0..1), "it writes still");
+    assert!(chunks.claim(8192..12288).is_none(), "no new one");
+    assert!(chunks.claim_to_compare(8192..12288).is_none());
+    assert!(chunks.claim(CHUNK_BYTES..CHUNK_BYTES + 512).is_some());
+    drop(writer);
+    assert!(chunks.are_at_rest(0..1));
+    assert!(chunks.are_in_sync(&(0..CHUNK_BYTES)), "and remains so");
+    chunks.release(0..1, None);
+    assert_eq!(chunks.proof(&(0..512)), None);
+    assert!(chunks.claim(0..512).is_some());
+}
+
+#[test]
+fn what_is_known_of_a_chunk_is_over_when_somebody_claims_to_write_there() {
+    let chunks = chunks();
+    copy(&chunks, 0..CHUNKS);
+    let of = |chunk: u64| chunk * CHUNK_BYTES..(chunk + 1) * CHUNK_BYTES;
+    assert!(chunks.is_as_copied(1));
+    assert_eq!(chunks.proof(&of(1)), None, "not read back");
+    verify(&chunks, 0..CHUNKS, Pass::First);
+    let two = CHUNK_BYTES / 2..CHUNK_BYTES + 512;
+    let proof = chunks.proof(&two).unwrap();
+    drop(chunks.claim_to_compare(two.clone()).unwrap());
+    assert!(chunks.holds(&two, proof) && chunks.is_as_copied(1));
+    let writer = chunks
+        .claim(2 * CHUNK_BYTES - 512..2 * CHUNK_BYTES)
+        .unwrap();
+    assert!(!chunks.holds(&two, proof) && !chunks.is_as_copied(1));
+    assert_eq!(chunks.proof(&two), None);
+    assert!(chunks.holds(&of(0), proof) && chunks.is_as_copied(0));
+    drop(writer);
+    // What was read before the write is not proven by what was found after it.
+    verify(&chunks, 1..2, Pass::Last);
+    assert!(!chunks.holds(&of(1), proof));
+    assert!(chunks.proof(&of(1)).is_some() && !chunks.is_as_copied(1));
+    assert_eq!(chunks.proof(&two), None, "by no pass both");
+}
+
+#[test]
+fn a_pass_comes_to_each_chunk_once_and_to_none_that_is_verified() {
+    let chunks = chunks();
+    copy(&chunks, 0..CHUNKS);
+    assert_eq!(chunks.next_unverified(0, 3, Pass::First), Some(0..3));
+    assert_eq!(chunks.next_unverified(3, 3, Pass::First), Some(3..4));
+    assert_eq!(chunks.next_unverified(4, 3, Pass::First), None);
+    verify(&chunks, 0..CHUNKS, Pass::First);
+    drop(chunks.claim(CHUNK_BYTES..2 * CHUNK_BYTES + 512).unwrap());
+    let run = chunks.next_unverified(0, 3, Pass::Last).unwrap();
+    assert_eq!(run, 1..3);
+    verify(&chunks, run, Pass::Last);
+    assert_eq!(chunks.next_unverified(3, 3, Pass::Last), None);
+    let all = 0..CHUNKS * CHUNK_BYTES;
+    let proof = chunks.proof(&all).unwrap();
+    assert!(chunks.holds(&all, proof), "all by the last");
+    assert!(chunks.holds(&(0..1 << 40), Proof::NOT_ASKED));
 }
 
 proptest! {

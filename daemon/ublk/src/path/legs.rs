@@ -1,7 +1,8 @@
 //! Requests to a run that moves: which leg is read, which is written first, and when both have it.
 //!
 //! Owns: what [`Piece`] does with two legs. Invariants: a write is answered when both legs have it
-//! (where not in sync, when the source has); the target is read only where it is in sync; legs are
+//! (where not in sync, when the source has); the target is read only where it is in sync, and answers
+//! alone only with what was read back and not written since, unless the source is lost; legs are
 //! compared only while nobody writes to the blocks in question, which the claim on them sees to.
 //!
 //! A read that comes while a write to the same blocks is not answered yet may be given what was
@@ -12,7 +13,7 @@ use tier_core::event::LegFault;
 
 use super::memory::Taken;
 use super::{Errno, Op, Piece, Stop, read};
-use crate::chunks::Claim;
+use crate::chunks::{Claim, Proof};
 use crate::moving::{Moving, Side};
 use crate::trial::{Began, Read, Turn};
 
@@ -25,18 +26,21 @@ impl Piece<'_> {
     pub(super) async fn read_moving(&self, moving: &Moving) -> Result<(), Errno> {
         let read = moving.trial.read();
         let may_be_tried = || moving.is_well() && moving.chunks.are_in_sync(&self.within);
-        match read {
-            Read::Source => self.read_source(moving).await,
-            _ if !may_be_tried() => self.read_source(moving).await,
-            Read::Target(_turn) => self.read_target(moving).await,
-            Read::Both(turn) => {
-                let claim = moving.chunks.claim(self.within.clone());
-                match (claim, self.spare.take()) {
-                    (Some(claim), Some(spare)) => self.compare(moving, &turn, &spare, &claim).await,
-                    // Somebody writes there, or something else is being compared.
-                    _ => self.read_target(moving).await,
-                }
-            }
+        let proof = moving.proof(&self.within);
+        let turn = match (read, proof) {
+            (Read::Source, _) => return self.read_source(moving).await,
+            _ if !may_be_tried() => return self.read_source(moving).await,
+            (Read::Target(_turn), Some(proof)) => return self.read_target(moving, proof).await,
+            (Read::Target(turn), None) | (Read::Both(turn), _) => turn,
+        };
+        let claim = moving.chunks.claim_to_compare(self.within.clone());
+        if let Some((claim, spare)) = claim.zip(self.spare.take()) {
+            return self.compare(moving, &turn, &spare, &claim).await;
+        }
+        // Somebody writes there, or something else is being compared.
+        match proof {
+            Some(proof) => self.read_target(moving, proof).await,
+            None => self.read_source(moving).await,
         }
     }
 
@@ -58,14 +62,15 @@ impl Piece<'_> {
         done
     }
 
-    /// Reads from the target or, where that fails, from the source.
-    async fn read_target(&self, moving: &Moving) -> Result<(), Errno> {
+    /// Reads from the target or, where that fails or is being written meanwhile, from the source.
+    async fn read_target(&self, moving: &Moving, proof: Proof) -> Result<(), Errno> {
         let target = moving.target.plus(self.within.start);
         let done = read(target, self.data, self.length()).await;
-        if done.is_ok() {
+        if done.is_err() {
+            moving.failed(Side::Target, LegFault::Read);
+        } else if moving.chunks.holds(&self.within, proof) {
             return done;
         }
-        moving.failed(Side::Target, LegFault::Read);
         self.read_source(moving).await
     }
 

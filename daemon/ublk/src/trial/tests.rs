@@ -41,6 +41,18 @@ fn before_its_trial_no_request_goes_to_a_target() {
 }
 
 #[test]
+fn while_what_was_copied_is_read_back_no_request_goes_to_a_target() {
+    let trial = Trial::new(Some(TrialPolicy::default()), true);
+    assert!(trial.reads_back());
+    for percent in [0, 50, 100] {
+        trial.has_read_back(percent);
+        assert_eq!(trial.step(), Some(Step::ReadsBack(percent)));
+        assert!(matches!(trial.read(), Read::Source));
+        assert!(trial.write().is_none());
+    }
+}
+
+#[test]
 fn what_is_used_while_it_is_copied_is_not_taken_to_be_idle() {
     let policy = TrialPolicy::default();
     let trial = Trial::new(Some(policy), true);
@@ -73,8 +85,13 @@ fn a_share_of_the_reads_goes_to_the_target_and_a_share_of_that_to_both() {
     assert!(trial.write().is_some());
     assert_eq!(read(&trial, 4, 100, 100), "bsts", "as before");
     assert!(!trial.go_on(&mut ramp, 600 * MILLI));
+    assert_eq!(trial.step(), Some(Step::Writes(100)), "the rest is awaited");
+    // What was written is read back, and until the source is dropped, requests go on as they did.
+    trial.has_read_back(40);
+    assert_eq!(trial.step(), Some(Step::ReadsBack(40)));
+    assert_eq!(read(&trial, 4, 100, 100), "bsts");
+    trial.pass();
     assert_eq!((trial.step(), trial.verdict()), (None, None));
-    // Until the source is dropped, requests go on as they did.
     assert!(trial.write().is_some());
     assert_eq!(read(&trial, 4, 100, 100), "bsts");
 }

@@ -1,10 +1,12 @@
 //! Targets that are tried before they are committed.
 
 use super::{COMPLETE, Shell, has, last_stage};
-use crate::command::{Command, Stage};
-use crate::event::{AdoptedMove, AdoptedStage, Event, Kept, LegFault, MirrorState, Target, Trial};
+use crate::command::{Command, Refusal, Reply, Stage};
+use crate::event::{
+    AdoptedMove, AdoptedStage, Event, Kept, LegFault, MirrorState, Priority, Target, Trial,
+};
 use crate::testing::{config, drops, leg, state};
-use crate::units::{Bytes, Micros, MoveId, VolumeRegion};
+use crate::units::{Bytes, Micros, MoveId, RequestId, VolumeRegion};
 use crate::volume::Class;
 
 const fn tried(trial: Trial) -> MirrorState {
@@ -14,10 +16,12 @@ const fn tried(trial: Trial) -> MirrorState {
     }
 }
 
-const TRIED: [MirrorState; 3] = [
+const TRIED: [MirrorState; 5] = [
     tried(Trial::Ahead),
+    tried(Trial::ReadsBack(100)),
     tried(Trial::Reads(30)),
     tried(Trial::Writes(100)),
+    tried(Trial::ReadsBack(0)),
 ];
 
 fn flushes(commands: &[Command]) -> bool {
@@ -130,6 +134,56 @@ fn a_move_says_whether_it_promises_to_be_faster() {
     let promises: Vec<_> = adds.map(|add| (add.promises_faster, add.trial)).collect();
     let trial = Some(shell.engine.config().trial);
     assert_eq!(promises, [(true, trial), (false, trial)]);
+}
+
+fn paces(commands: &[Command]) -> Vec<u64> {
+    let pace = |one: &Command| match one {
+        Command::AddLegs(adds) => adds[0].trial.map(|trial| trial.copy_bytes_per_second),
+        Command::SetPace {
+            bytes_per_second, ..
+        } => Some(*bytes_per_second),
+        _ => None,
+    };
+    commands.iter().filter_map(pace).collect()
+}
+
+#[test]
+fn a_priority_is_a_pace_which_may_change_while_a_move_goes_on() {
+    let mut config = config();
+    config.trial.copy_bytes_per_second = 70;
+    config.trial.low_bytes_per_second = 7;
+    let mut shell = Shell::new(config, state(), Vec::new());
+    shell.disobey();
+    let (request, first) = (RequestId(1), VolumeRegion(10));
+    let commands = shell.step(Event::MoveRequested {
+        request,
+        first,
+        count: 1,
+        target: Target::Class(Class::Nvme),
+        priority: Priority::Low,
+    });
+    assert_eq!(paces(&commands), [7]);
+    let id = shell.engine.moves().next().unwrap().id;
+    let change = |shell: &mut Shell, id, priority| {
+        shell.step(Event::PriorityRequested {
+            request,
+            id,
+            priority,
+        })
+    };
+    // While it is being begun, and later.
+    assert_eq!(paces(&change(&mut shell, id, Priority::High)), [0]);
+    let other = MoveId(id.0 + 1);
+    let refused = change(&mut shell, other, Priority::Low);
+    let is_refused = |one: &Command| {
+        matches!(one, Command::Reply { reply: Reply::Refused(Refusal::NoSuchMove(no)), .. }
+            if *no == other)
+    };
+    assert!(refused.iter().any(is_refused), "{refused:?}");
+    shell.step(Event::LegsAdded { ids: vec![id] });
+    assert_eq!(paces(&change(&mut shell, id, Priority::Normal)), [70]);
+    let view = shell.engine.moves().find(|one| one.id == id).unwrap();
+    assert_eq!(view.priority, Priority::Normal);
 }
 
 #[test]

@@ -2,7 +2,9 @@
 //! the state of the machine.
 
 use super::{MEMBER_REGIONS, VOLUME_REGIONS, World};
-use crate::event::{Event, HotRegion, MemberLoad, RegionCount, Resources, Samples, Target};
+use crate::event::{
+    Event, HotRegion, MemberLoad, Priority, RegionCount, Resources, Samples, Target,
+};
 use crate::sim::random::Random;
 use crate::units::{Bytes, MemberIndex, Micros, RequestId, VolumeRegion};
 use crate::volume::Class;
@@ -37,6 +39,7 @@ impl World {
                     first,
                     count,
                     target,
+                    priority: Priority::Normal,
                 }
             }
         };

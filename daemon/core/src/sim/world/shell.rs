@@ -58,6 +58,7 @@ impl World {
                 | Command::SetMap { .. } => self.to_kernel.push_back(command),
                 Command::Report(report) => self.note(&report),
                 Command::SetHotThreshold(_)
+                | Command::SetPace { .. }
                 | Command::Forecast { .. }
                 | Command::Learn(_)
                 | Command::Retrain(_)
