@@ -33,6 +33,7 @@ use tier_store::store::Store;
 use tier_store::words::BackendKind;
 use tier_sys::block::{Access, BlockDevice, BlockError, DeviceNumber};
 use tier_ublk::device::{Begin, Device, DeviceError, Shape};
+use tier_ublk::features::Features;
 
 use self::note::Note;
 use self::protocol::beside;
@@ -87,6 +88,8 @@ fn serve_until_stopped(config: &Config, name: &str) -> Result<ExitCode, Failure>
     let note = Note::of(config, name);
     let begin = note.begin()?;
     let open = open(members, begin).map_err(crate::boot::failure)?;
+    let offered = Features::of_kernel().map_err(failed)?;
+    tracing::info!(%offered, "ublk of this kernel");
     let device = Device::make(begin).map_err(failed)?;
     let id = device.id();
     note.write(id)?;

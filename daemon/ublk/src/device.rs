@@ -241,7 +241,7 @@ fn check(volume: &Volume, shape: Shape) -> Result<(), DeviceError> {
 }
 
 /// Sees that there is a control device: libublk says it on the standard output if there is none.
-fn open_control() -> Result<(), DeviceError> {
+pub(crate) fn open_control() -> Result<(), DeviceError> {
     let control = std::fs::File::open(Path::new(CONTROL));
     control.map(|_| ()).map_err(DeviceError::Unavailable)
 }

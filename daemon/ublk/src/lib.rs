@@ -33,6 +33,7 @@
 pub mod chunks;
 pub mod copy;
 pub mod device;
+pub mod features;
 pub mod latency;
 pub mod map;
 pub mod members;
