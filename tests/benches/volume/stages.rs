@@ -146,6 +146,7 @@ fn end(backend: &mut UblkBackend) {
             done => matches!(done.expect("the move ends"), DropOutcome::Dropped(_)),
         }
     });
+    backend.set_map(&[MOVE]).expect("the move is over");
 }
 
 /// IOPS and processor time of random I/O to what moves, beside what does not.
