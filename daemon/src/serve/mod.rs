@@ -33,6 +33,7 @@ use tier_store::store::Store;
 use tier_store::words::{BackendKind, MemberFacts};
 use tier_sys::block::{Access, BlockDevice, BlockError, DeviceNumber};
 use tier_ublk::device::{Begin, Device, DeviceError, Shape};
+use tier_ublk::features::Features;
 
 use self::note::Note;
 use self::protocol::beside;
@@ -91,6 +92,8 @@ fn serve_until_stopped(config: &Config, name: &str) -> Result<ExitCode, Failure>
     let begin = note.begin()?;
     let is_degraded = beside(config, name, DEGRADED).exists();
     let open = open(members, begin, is_degraded).map_err(crate::boot::failure)?;
+    let offered = Features::of_kernel().map_err(failed)?;
+    tracing::info!(%offered, "ublk of this kernel");
     let device = Device::make(begin).map_err(failed)?;
     let id = device.id();
     note.write(id)?;

@@ -16,5 +16,6 @@ pub mod mmap;
 pub mod nbd;
 pub mod process;
 pub mod ready;
+pub mod ring;
 
 pub use aligned::AlignedBuffer;

@@ -1,4 +1,4 @@
-//! The device that people mount, and the threads that serve its queues.
+//! The device that people mount.
 //!
 //! Owns: what `ublk_drv` is told of a volume ([`Shape`]), how a device begins ([`Begin`]) and ends.
 //! Invariants: nothing here removes a device but [`remove`] (rule 12): what happens to this process
@@ -19,20 +19,12 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use libublk::ctrl::{UblkCtrl, UblkCtrlBuilder};
-use libublk::helpers::IoBuf;
-use libublk::io::{BufDesc, UblkDev, UblkQueue, UblkTgt};
+use libublk::io::{UblkDev, UblkTgt};
 use libublk::{UblkError, UblkFlags, sys};
-use smol::LocalExecutor;
 
-use crate::path::{Data, Op, Request, Spare, serve};
+use crate::queue::{DEPTH, ORDERS_PER_REQUEST, REQUEST_BYTES_MAX, SECTOR_BYTES_LOG, serve_queue};
 use crate::volume::Volume;
 
-/// Requests that a queue takes at a time.
-const DEPTH: u16 = 64;
-/// The largest request; the kernel splits what is larger.
-const REQUEST_BYTES_MAX: u32 = 256 << 10;
-/// Requests to members that one request has in flight at most, with the order that fetches the next.
-const ORDERS_PER_REQUEST: u16 = 4;
 /// Queues, at most.
 const QUEUES_MAX: usize = 16;
 /// The largest discard, and the largest write of zeroes.
@@ -41,7 +33,6 @@ const BYTES_AT_ONCE_MAX: u32 = 64 << 20;
 pub const MEMBERS_MAX: usize = 31;
 /// Where `ublk_drv` is asked.
 const CONTROL: &str = "/dev/ublk-control";
-const SECTOR_BYTES_LOG: u8 = 9;
 
 /// What the device tells of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,7 +232,7 @@ fn check(volume: &Volume, shape: Shape) -> Result<(), DeviceError> {
 }
 
 /// Sees that there is a control device: libublk says it on the standard output if there is none.
-fn open_control() -> Result<(), DeviceError> {
+pub(crate) fn open_control() -> Result<(), DeviceError> {
     let control = std::fs::File::open(Path::new(CONTROL));
     control.map(|_| ()).map_err(DeviceError::Unavailable)
 }
@@ -293,64 +284,4 @@ fn params(volume: &Volume, shape: Shape) -> sys::ublk_params {
         params.discard.max_discard_sectors = sectors(BYTES_AT_ONCE_MAX);
     }
     params
-}
-
-/// Serves one queue, on this thread, until the device goes.
-fn serve_queue(id: u16, device: &UblkDev, volume: &Volume) -> Result<(), UblkError> {
-    let queue = Rc::new(UblkQueue::new(id, device)?);
-    let bytes = usize::try_from(REQUEST_BYTES_MAX).unwrap_or(usize::MAX);
-    let spare = Spare::new(bytes);
-    let executor = LocalExecutor::new();
-    let tasks: Vec<_> = queue
-        .tags()
-        .map(|tag| executor.spawn(serve_tag(queue.clone(), tag, volume, &spare)))
-        .collect();
-    let events = libublk::wait_and_handle_io_events(
-        &queue,
-        None,
-        || while executor.try_tick() {},
-        || tasks.iter().all(smol::Task::is_finished),
-    );
-    smol::block_on(executor.run(events))
-}
-
-/// Serves one of a queue's requests after the other, from one buffer.
-async fn serve_tag(
-    queue: Rc<UblkQueue<'_>>,
-    tag: u16,
-    volume: &Volume,
-    spare: &Spare,
-) -> Result<(), UblkError> {
-    let bytes = usize::try_from(REQUEST_BYTES_MAX).unwrap_or(usize::MAX);
-    let buffer = IoBuf::<u8>::new(bytes);
-    let slice = || BufDesc::Slice(buffer.as_slice());
-    queue
-        .submit_io_prep_cmd(tag, slice(), 0, Some(&buffer))
-        .await?;
-    loop {
-        let done = match request(queue.get_iod(tag)) {
-            Some(request) => serve(volume, &request, Data::new(&buffer), spare).await,
-            None => -libc::EOPNOTSUPP,
-        };
-        queue.submit_io_commit_cmd(tag, slice(), done).await?;
-    }
-}
-
-/// What the kernel asks, if it is something that was offered.
-fn request(asked: &sys::ublksrv_io_desc) -> Option<Request> {
-    let op = match asked.op_flags & 0xff {
-        sys::UBLK_IO_OP_READ => Op::Read,
-        sys::UBLK_IO_OP_WRITE => Op::Write,
-        sys::UBLK_IO_OP_FLUSH => Op::Flush,
-        sys::UBLK_IO_OP_DISCARD => Op::Discard,
-        sys::UBLK_IO_OP_WRITE_ZEROES => Op::WriteZeroes,
-        _ => return None,
-    };
-    let sectors = u64::from(asked.nr_sectors);
-    let start = asked.start_sector << SECTOR_BYTES_LOG;
-    Some(Request {
-        op,
-        bytes: start..start + (sectors << SECTOR_BYTES_LOG),
-        is_durable: asked.op_flags & sys::UBLK_IO_F_FUA != 0,
-    })
 }

@@ -2,10 +2,10 @@
 //!
 //! Owns: from a request of the kernel to requests to members, with nothing on the way that waits,
 //! allocates or logs ([`path`]); where everything is, as a snapshot that is exchanged as a whole
-//! ([`map`], [`volume`]); moves under way ([`moving`], [`chunks`]) and their copies ([`copy`]); and
-//! the device that people mount ([`device`]). May not: decide anything, know metadata, or give a
-//! leg up by itself. It has no `unsafe` of its own: `libublk` and `io-uring` take addresses of
-//! buffers, which live as long as the queue that uses them.
+//! ([`map`], [`volume`]); moves under way ([`moving`], [`chunks`]) and their copies ([`copy`]); the
+//! device that people mount ([`device`]), and the threads of its queues ([`queue`]). May not: decide
+//! anything, know metadata, or give a leg up by itself. It has no `unsafe` of its own: `libublk` and
+//! `io-uring` take addresses of buffers, which live as long as the queue that uses them.
 //!
 //! # Why no acknowledged byte is lost
 //!
@@ -36,11 +36,13 @@
 pub mod chunks;
 pub mod copy;
 pub mod device;
+pub mod features;
 pub mod latency;
 pub mod map;
 pub mod members;
 pub mod moving;
 mod path;
+mod queue;
 pub mod ramp;
 pub mod trial;
 pub mod volume;

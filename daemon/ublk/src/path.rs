@@ -21,7 +21,7 @@ use crate::volume::Volume;
 mod legs;
 mod memory;
 
-pub(crate) use memory::{Data, Spare};
+pub(crate) use memory::{Buffer, Data, Spare};
 
 /// The first pause before what cannot be done now is tried again, and the longest.
 const PAUSE_NANOS: (u32, u32) = (100_000, 12_800_000);
@@ -218,9 +218,15 @@ fn at_most(length: u64) -> u32 {
 
 async fn read(place: Place, data: Data<'_>, length: u64) -> Result<(), Errno> {
     transfer(length, |at, bytes| {
-        let place = place.plus(at);
-        let read = opcode::Read::new(fixed(place.member), data.plus(at).pointer(), bytes);
-        read.offset(place.offset).build()
+        let (place, data) = (place.plus(at), data.plus(at));
+        let (file, to) = (fixed(place.member), data.pointer());
+        if let Some(buffer) = data.place() {
+            let read = opcode::ReadFixed::new(file, to, bytes, buffer);
+            read.offset(place.offset).build()
+        } else {
+            let read = opcode::Read::new(file, to, bytes);
+            read.offset(place.offset).build()
+        }
     })
     .await
 }
@@ -228,9 +234,15 @@ async fn read(place: Place, data: Data<'_>, length: u64) -> Result<(), Errno> {
 async fn write(place: Place, data: Data<'_>, length: u64, is_durable: bool) -> Result<(), Errno> {
     let flags = if is_durable { libc::RWF_DSYNC } else { 0 };
     transfer(length, |at, bytes| {
-        let place = place.plus(at);
-        let write = opcode::Write::new(fixed(place.member), data.plus(at).pointer(), bytes);
-        write.offset(place.offset).rw_flags(flags).build()
+        let (place, data) = (place.plus(at), data.plus(at));
+        let (file, from) = (fixed(place.member), data.pointer());
+        if let Some(buffer) = data.place() {
+            let write = opcode::WriteFixed::new(file, from, bytes, buffer);
+            write.offset(place.offset).rw_flags(flags).build()
+        } else {
+            let write = opcode::Write::new(file, from, bytes);
+            write.offset(place.offset).rw_flags(flags).build()
+        }
     })
     .await
 }

@@ -104,13 +104,13 @@ fn percentile(what: &str) -> String {
     format!("/jobs/0/{what}/percentile/99.000000")
 }
 
-fn json(said: &str) -> Value {
+pub(crate) fn json(said: &str) -> Value {
     // fio writes notes before its JSON where it has something to note.
     let start = said.find('{').expect("JSON of fio");
     serde_json::from_str(&said[start..]).expect("JSON of fio")
 }
 
-fn number(said: &Value, pointer: &str) -> f64 {
+pub(crate) fn number(said: &Value, pointer: &str) -> f64 {
     let found = said.pointer(pointer).and_then(Value::as_f64);
     found.unwrap_or_else(|| panic!("fio says nothing at {pointer}: {said}"))
 }

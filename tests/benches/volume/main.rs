@@ -22,9 +22,13 @@ mod fsync;
 mod holds;
 mod iops;
 mod page;
+mod race;
+mod restarts;
 mod rig;
 mod spread;
+mod stages;
 mod turns;
+mod ublk;
 
 use std::time::Duration;
 
@@ -69,6 +73,21 @@ const FIGURES: &[Figure] = &[
         name: "iops-nvme",
         guest: emulated,
         measure: |guest| iops::measure(guest, &Devices::drives(guest), 5),
+    },
+    Figure {
+        name: "iops-ublk",
+        guest: on_ublk,
+        measure: ublk::measure,
+    },
+    Figure {
+        name: "stages-ublk",
+        guest: on_ublk,
+        measure: stages::measure,
+    },
+    Figure {
+        name: "restarts-ublk",
+        guest: on_ublk,
+        measure: restarts::measure,
     },
     Figure {
         name: "fsync-uml",
@@ -123,6 +142,19 @@ fn emulated(figure: &str) -> Guest<'static> {
         .module(&format!("brd rd_nr=2 rd_size={RAM_DISK_KIB}"))
         .drive(Drive::nvme("fast", DRIVE_BYTES))
         .drive(Drive::ssd("slow", DRIVE_BYTES))
+        .deadline(Duration::from_mins(30))
+        .phase(measure)
+}
+
+/// RAM disks are small here: what is measured fits into the beginning of each.
+fn on_ublk(figure: &str) -> Guest<'static> {
+    Guest::qemu(figure)
+        .alone()
+        .memory_mib(2048)
+        .module("brd rd_nr=2 rd_size=262144")
+        .module("ublk_drv")
+        .drive(Drive::nvme("fast", DRIVE_BYTES))
+        .drive(Drive::nvme("beside", DRIVE_BYTES))
         .deadline(Duration::from_mins(30))
         .phase(measure)
 }

@@ -19,7 +19,7 @@ use tier_tests::tierd::{Daemon, Programs, Setting};
 
 use crate::fio::Span;
 
-const SOCKET: &str = "/run/tierd/tierd.sock";
+pub(crate) const SOCKET: &str = "/run/tierd/tierd.sock";
 /// The volume's node.
 pub(crate) const VOLUME: &str = "/dev/tierd/v";
 /// Its name in device-mapper.
@@ -341,7 +341,7 @@ fn number(node: &Path) -> String {
 }
 
 /// A program of the release build.
-fn release(name: &str) -> String {
+pub(crate) fn release(name: &str) -> String {
     let own = std::env::current_exe().expect("own executable");
     let folder = own
         .ancestors()

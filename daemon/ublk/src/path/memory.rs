@@ -1,22 +1,40 @@
 //! Memory that requests read into and write from.
 //!
-//! Owns: [`Data`], a place in a request's buffer, and [`Spare`], a second buffer of each queue for what
+//! Owns: [`Buffer`], and whether the queue's ring knows it, [`Data`], a place in one, and [`Spare`], a second buffer of each queue for what
 //! is read to be compared. Invariant: one request has the spare one at a time, which nobody waits for.
 
 use std::cell::Cell;
 
 use libublk::helpers::IoBuf;
 
+/// Memory of a queue.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    pub(crate) memory: IoBuf<u8>,
+    /// Its place among those that the ring knows, if it does: orders then name it by that, and its
+    /// pages need not be looked up each time.
+    pub(crate) place: Option<u16>,
+}
+
+impl Buffer {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self {
+            memory: IoBuf::new(bytes),
+            place: None,
+        }
+    }
+}
+
 /// Where a request's data begin; as long as its bytes, and not read or written by anybody else until
 /// it is answered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Data<'a> {
-    buffer: &'a IoBuf<u8>,
+    buffer: &'a Buffer,
     at: usize,
 }
 
 impl<'a> Data<'a> {
-    pub(crate) const fn new(buffer: &'a IoBuf<u8>) -> Self {
+    pub(crate) const fn new(buffer: &'a Buffer) -> Self {
         Self { buffer, at: 0 }
     }
 
@@ -29,7 +47,12 @@ impl<'a> Data<'a> {
     }
 
     pub(super) fn pointer(self) -> *mut u8 {
-        self.buffer.as_mut_ptr().wrapping_add(self.at)
+        self.buffer.memory.as_mut_ptr().wrapping_add(self.at)
+    }
+
+    /// The place of its memory among those that the ring knows.
+    pub(super) const fn place(self) -> Option<u16> {
+        self.buffer.place
     }
 
     /// Where so many bytes differ from others at first, from their beginning on.
@@ -45,14 +68,18 @@ impl<'a> Data<'a> {
 
     fn slice(self, length: usize) -> &'a [u8] {
         let end = self.at.saturating_add(length);
-        self.buffer.as_slice().get(self.at..end).unwrap_or_default()
+        self.buffer
+            .memory
+            .as_slice()
+            .get(self.at..end)
+            .unwrap_or_default()
     }
 }
 
 /// A buffer as large as the largest request.
 #[derive(Debug)]
 pub(crate) struct Spare {
-    buffer: IoBuf<u8>,
+    buffer: Buffer,
     is_taken: Cell<bool>,
 }
 
@@ -61,9 +88,9 @@ pub(crate) struct Spare {
 pub(super) struct Taken<'a>(&'a Spare);
 
 impl Spare {
-    pub(crate) fn new(bytes: usize) -> Self {
+    pub(crate) const fn new(buffer: Buffer) -> Self {
         Self {
-            buffer: IoBuf::new(bytes),
+            buffer,
             is_taken: Cell::new(false),
         }
     }
@@ -90,10 +117,10 @@ impl Drop for Taken<'_> {
 mod tests {
     use super::*;
 
-    fn buffer(data: &[u8]) -> IoBuf<u8> {
-        let mut buffer = IoBuf::new(4096);
-        buffer.fill(0);
-        buffer[..data.len()].copy_from_slice(data);
+    fn buffer(data: &[u8]) -> Buffer {
+        let mut buffer = Buffer::new(4096);
+        buffer.memory.fill(0);
+        buffer.memory[..data.len()].copy_from_slice(data);
         buffer
     }
 
@@ -109,7 +136,7 @@ mod tests {
 
     #[test]
     fn one_has_the_spare_buffer_at_a_time() {
-        let spare = Spare::new(4096);
+        let spare = Spare::new(Buffer::new(4096));
         let first = spare.take();
         assert!(first.is_some());
         assert!(spare.take().is_none());
