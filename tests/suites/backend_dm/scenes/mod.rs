@@ -14,19 +14,23 @@ use tier_core::event::AdoptedStage;
 use tier_core::units::{MoveId, VolumeRegion};
 use tier_core::volume::Extent;
 use tier_sys::block::BlockError;
-use tier_tests::disk::{Answers, RunningDisk, Speed};
+use tier_tests::disk::{Answer, Answers, RunningDisk};
 use tier_tests::io::{Pending, fill, read, wait_until};
 use tierd::backend::fake::{FakeBackend, FakeIoError};
 use tierd::backend::settle::{Settle, Settled};
 use tierd::backend::{Backend, BackendError, DropOutcome, LegState};
 
-use super::shape::{MIB, REGIONS, extents, region_offset};
+use super::shape::{REGIONS, extents, region_offset};
 
 /// Longer than anything takes that is not parked.
-const LONG: Duration = Duration::from_mins(2);
+const LONG: Duration = Duration::from_mins(4);
 /// For so long nothing must become of what is parked.
 const PARKED: Duration = Duration::from_millis(500);
 const REGION: usize = 1 << 20;
+const WRITES_HANG: Answers = Answers {
+    write: Answer::Hang,
+    ..Answers::GOOD
+};
 
 /// A scene, by name.
 type Scene = (&'static str, fn(&mut dyn Subject) -> Vec<String>);
@@ -72,8 +76,8 @@ pub(crate) trait Subject {
     fn copy(&mut self, id: MoveId);
     /// All that a member is asked for fails, or no longer does.
     fn set_gone(&mut self, member: u16, is_gone: bool);
-    /// Copies take long enough to be seen unfinished, or no longer do.
-    fn set_slow(&mut self, is_slow: bool);
+    /// Member 1 answers no write, so that nothing is copied to it; or it goes on.
+    fn set_hung(&mut self, is_hung: bool);
 }
 
 /// Plays all scenes to both, and compares what they say.
@@ -98,7 +102,6 @@ fn perform(subject: &mut dyn Subject, scene: fn(&mut dyn Subject) -> Vec<String>
     for member in [0, 1] {
         subject.set_gone(member, false);
     }
-    subject.set_slow(false);
     assert!(
         subject.backend().read_back().unwrap().moves.is_empty(),
         "it ends"
@@ -235,7 +238,9 @@ impl Subject for FakeBackend {
         self.set_failing(tier_core::units::MemberIndex(member), is_gone);
     }
 
-    fn set_slow(&mut self, _is_slow: bool) {}
+    fn set_hung(&mut self, _is_hung: bool) {
+        // It copies only when it is told to.
+    }
 }
 
 /// A volume that is served on two disks.
@@ -326,12 +331,8 @@ impl<R: Running> Subject for OnDisks<R> {
         self.running.disks()[usize::from(member)].answer(answers);
     }
 
-    fn set_slow(&mut self, is_slow: bool) {
-        let slow = Speed::Flash {
-            latency: Duration::from_millis(20),
-            bytes_per_second: MIB / 2,
-        };
-        let speed = if is_slow { slow } else { Speed::Full };
-        self.running.disks()[1].set_speed(speed);
+    fn set_hung(&mut self, is_hung: bool) {
+        let answers = if is_hung { WRITES_HANG } else { Answers::GOOD };
+        self.running.disks()[1].answer(answers);
     }
 }

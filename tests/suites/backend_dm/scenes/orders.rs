@@ -46,7 +46,7 @@ pub(super) fn about_nothing(subject: &mut dyn Subject) -> Vec<String> {
 
 /// Orders that would be right at another moment, or about another leg.
 pub(super) fn untimely(subject: &mut dyn Subject) -> Vec<String> {
-    subject.set_slow(true);
+    subject.set_hung(true);
     let mut said = vec![added(subject, &[an_add()])];
     // Before it has copied all.
     let begun = map(subject);
@@ -58,7 +58,7 @@ pub(super) fn untimely(subject: &mut dyn Subject) -> Vec<String> {
     said.push(added(subject, &[add(3, 3, 1, leg(0, 3), leg(1, 13))]));
     said.push(added(subject, &[add(3, 0, 1, leg(0, 0), leg(1, 10))]));
     assert_eq!(map(subject), begun);
-    subject.set_slow(false);
+    subject.set_hung(false);
     subject.copy(MoveId(1));
     // Legs that are not where they are said to be.
     for wrong in [finish(&an_add()), undo(&an_add())] {
