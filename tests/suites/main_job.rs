@@ -52,7 +52,7 @@ struct Done {
 
 #[test]
 fn hot_data_moves_to_nvme_by_itself_and_every_read_of_it_is_counted() {
-    let mut guest = Guest::qemu(test_name!()).deadline(Duration::from_mins(10));
+    let mut guest = Guest::qemu(test_name!()).deadline(Duration::from_mins(15));
     for (class, bytes) in MEMBERS {
         guest = guest.drive(match class {
             Class::Nvme => Drive::nvme("nvme", bytes),
@@ -95,7 +95,7 @@ fn settings(guest: &Inside) -> Settings {
         hot_bytes: 12 << 20,
         ledger_bytes: 2 << 20,
         measured: Duration::from_secs(10),
-        patience: Duration::from_mins(2),
+        patience: Duration::from_mins(6),
         moved_share: 0.85,
         scale: SCALE,
         record: Some(guest.file(JOB)),

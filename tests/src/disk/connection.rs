@@ -26,11 +26,14 @@ use super::state::{Outcome, State};
 /// Held while looking for a free device: another disk of this process may look as well.
 static LOOKING: Mutex<()> = Mutex::new(());
 
-/// Room for all requests that the kernel can have in flight, 128 of 1 MiB, so that it never waits with
-/// one sent in part. A signal ends that wait, as io_uring gives its own work to who submits, and Linux
-/// before 6.14 then sends the request once more under a new number (drivers/block/nbd.c, mended by
+/// Room for what the kernel may have in flight, 128 requests of 1 MiB, so that it never waits with one
+/// sent in part. A signal ends that wait, as `io_uring` gives its own work to who submits, and Linux before
+/// 6.14 then sends the request once more under a new number (drivers/block/nbd.c, mended by
 /// `NBD_CMD_PARTIAL_SEND`): it takes an answer for a second one ("Double reply"), and gives the disk up.
-const SEND_BYTES: usize = 192 << 20;
+const SEND_BYTES: usize = 128 << 20;
+/// Memory of a guest that can spare that. In smaller ones it would take the last page when memory is
+/// short; these have no `io_uring` over disks of the harness.
+const SPARE_BYTES: u64 = 1 << 30;
 
 /// A connected disk.
 #[derive(Debug)]
@@ -98,13 +101,25 @@ impl Queues {
     }
 }
 
+/// The memory of this machine.
+fn memory_bytes() -> u64 {
+    let info = std::fs::read_to_string("/proc/meminfo").expect("procfs");
+    let total = info
+        .split_whitespace()
+        .nth(1)
+        .expect("MemTotal comes first");
+    total.parse::<u64>().expect("a number of KiB") << 10
+}
+
 impl Connection {
     /// Connects a disk to the first free nbd device and waits until it is there.
     pub(super) fn start(disk: &Disk, state: &Arc<State>) -> Self {
         lock_all().expect("memory is locked (as a guest's root)");
         let (kernel_end, our_end) = UnixStream::pair().expect("socket pair");
-        setsockopt(&kernel_end, sockopt::SndBufForce, &SEND_BYTES)
-            .expect("a large buffer (as a guest's root)");
+        if memory_bytes() >= SPARE_BYTES {
+            setsockopt(&kernel_end, sockopt::SndBufForce, &SEND_BYTES)
+                .expect("a large buffer (as a guest's root)");
+        }
         let looking = LOOKING.lock().expect("another disk failed to start");
         let node = free_node();
         let device = Arc::new(NbdDevice::open(&node).expect("nbd device"));

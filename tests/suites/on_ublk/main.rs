@@ -33,7 +33,7 @@ use tier_tests::rig::{REGION_BYTES, Rig, VOLUME, ask_move, moves, wait_for_moves
 use tier_tests::tierd::{Daemon, Programs};
 
 /// Longer than anything here takes that is not parked.
-const LONG: Duration = Duration::from_mins(2);
+const LONG: Duration = Duration::from_mins(4);
 
 fn programs() -> Programs {
     Programs::beside(env!("CARGO_BIN_EXE_tierd_under_test"))
