@@ -1,7 +1,7 @@
 //! The daemon and the process that serves the volume die, while data move, beneath a load that
 //! tolerates nothing.
 
-use tier_tests::io::{fill, read, wait_until};
+use tier_tests::io::{fill, read};
 use tier_tests::load::Load;
 use tier_tests::rig::are_moves_over;
 use tier_tests::test_name;
@@ -79,17 +79,4 @@ fn what_cannot_be_served_is_not_started_elsewhere(rig: &Rig<'_>) {
     assert!(daemon.stop().success());
     assert!(rig.setting().activate().success());
     assert_eq!(read(device(), 0, 4096).unwrap(), [7; 4096]);
-}
-
-/// The next process that serves the volume, when there is one.
-fn another(than: i32) -> i32 {
-    let mut found = than;
-    wait_until("another process serves", LONG, || {
-        let all = tier_tests::command::attempt("pgrep", &["-f", "serve v$"]);
-        let all = all.unwrap_or_default();
-        let mut others = all.lines().filter_map(|line| line.trim().parse().ok());
-        found = others.find(|one| *one != than).unwrap_or(than);
-        found != than
-    });
-    found
 }

@@ -3,7 +3,7 @@
 
 use tier_tests::command::run;
 use tier_tests::disk::Disk;
-use tier_tests::io::{assert_filled, fill, flush, read, wait_until};
+use tier_tests::io::{assert_filled, fill, flush, read};
 use tier_tests::test_name;
 use tier_tests::tierd::Setting;
 
@@ -56,7 +56,9 @@ fn a_missing_member_takes_what_is_on_it_alone_and_gives_it_back() {
             serves_the_rest(&daemon);
             // Neither the death of the process nor the member's return changes what is served.
             let middle = disk("middle");
-            kill(server());
+            let serving = server();
+            kill(serving);
+            another(serving);
             wait_until("the daemon is back", LONG, || moves().is_ok());
             serves_the_rest(&daemon);
             fill_region(ON_SLOW, 4);

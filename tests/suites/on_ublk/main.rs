@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tier_tests::guest::{Guest, Inside};
+use tier_tests::io::wait_until;
 use tier_tests::rig::{REGION_BYTES, Rig, VOLUME, ask_move, moves, wait_for_moves};
 use tier_tests::tierd::{Daemon, Programs};
 
@@ -61,6 +62,19 @@ fn server() -> i32 {
 fn kill(process: i32) {
     let process = nix::unistd::Pid::from_raw(process);
     nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGKILL).unwrap();
+}
+
+/// The next process that serves the volume, when there is one.
+fn another(than: i32) -> i32 {
+    let mut found = than;
+    wait_until("another process serves", LONG, || {
+        let all = tier_tests::command::attempt("pgrep", &["-f", "serve v$"]);
+        let all = all.unwrap_or_default();
+        let mut others = all.lines().filter_map(|line| line.trim().parse().ok());
+        found = others.find(|one| *one != than).unwrap_or(than);
+        found != than
+    });
+    found
 }
 
 /// How the moves that have ended did so.
