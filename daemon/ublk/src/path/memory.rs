@@ -97,7 +97,8 @@ impl Spare {
 
     /// Takes it, if nobody has it.
     pub(super) fn take(&self) -> Option<Taken<'_>> {
-        (!self.is_taken.replace(true)).then_some(Taken(self))
+        // Not made before it is known to be free: it gives the buffer back when it is dropped.
+        (!self.is_taken.replace(true)).then(|| Taken(self))
     }
 }
 
@@ -139,6 +140,8 @@ mod tests {
         let spare = Spare::new(Buffer::new(4096));
         let first = spare.take();
         assert!(first.is_some());
+        // Who asks in vain does not give back what is another's.
+        assert!(spare.take().is_none());
         assert!(spare.take().is_none());
         drop(first);
         assert!(spare.take().is_some());
