@@ -1,7 +1,7 @@
 //! How long requests took on a leg: counted in steps of a quarter of an octave.
 //!
-//! Owns: [`Latencies`], which is counted into by any number of threads without a lock, and
-//! [`is_too_slow`]. Invariant: the median that is given is at most a quarter above the real one.
+//! Owns: [`Latencies`], which is counted into by any number of threads without a lock,
+//! [`is_too_slow`] and [`is_by_chance`]. Invariant: the median that is given is at most a quarter above the real one.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -85,6 +85,15 @@ pub const fn is_too_slow(source: u64, target: u64, policy: &TrialPolicy) -> bool
     target > allowed && target.saturating_sub(source) > policy.slower_micros_min as u64
 }
 
+/// Whether, of requests that were made on both legs, as many may have been slower on the target by
+/// chance alone: less than two standard deviations above a half (sign test). What both legs had to
+/// wait for at the same time, a busy machine, falls out of it.
+#[must_use]
+pub const fn is_by_chance(slower: u64, pairs: u64) -> bool {
+    let above = (slower * 2).saturating_sub(pairs);
+    above == 0 || above.saturating_mul(above) < pairs.saturating_mul(4)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -127,6 +136,16 @@ mod tests {
             latencies.add(micros);
         }
         assert!(latencies.median().1 < 300);
+    }
+
+    #[test]
+    fn of_few_requests_nearly_all_must_be_slower_and_of_many_most() {
+        let least = |pairs| (0..=pairs).find(|slower| !is_by_chance(*slower, pairs));
+        assert_eq!(
+            [1, 3, 4, 8, 64].map(least),
+            [None, None, Some(4), Some(7), Some(40)]
+        );
+        assert!(is_by_chance(0, 0));
     }
 
     #[test]

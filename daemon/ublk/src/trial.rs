@@ -13,7 +13,7 @@ use tier_core::event::{LegFault, Trial as Step};
 use tier_core::policy::TrialPolicy;
 use tier_core::units::{Bytes, Micros};
 
-use crate::latency::{Latencies, is_too_slow};
+use crate::latency::{Latencies, is_by_chance, is_too_slow};
 use crate::ramp::{Next, Ramp, Seen, is_chosen, rank};
 
 /// The word that tells where it stands: percent of reads, of writes above them, of what is read back
@@ -52,6 +52,8 @@ struct Tried {
     done: AtomicU64,
     source: Latencies,
     target: Latencies,
+    /// Of those measured, how many took too long on the target, each beside itself on the source.
+    slower: AtomicU64,
 }
 
 /// How a read is made.
@@ -69,6 +71,7 @@ pub(crate) enum Read<'a> {
 #[derive(Debug)]
 pub(crate) struct Turn<'a> {
     tried: &'a Tried,
+    policy: Option<&'a TrialPolicy>,
     /// How many came before it that were chosen as it was.
     number: u64,
 }
@@ -98,13 +101,14 @@ impl Tried {
     }
 
     /// The request's turn, if it is one of so many percent.
-    fn turn(&self, percent: u32) -> Option<Turn<'_>> {
+    fn turn<'a>(&'a self, percent: u32, policy: Option<&'a TrialPolicy>) -> Option<Turn<'a>> {
         let percent = u8::try_from(percent).unwrap_or(100);
         let number = self.numbers.fetch_add(1, Ordering::SeqCst);
         is_chosen(number, percent).then(|| {
             self.begun.fetch_add(1, Ordering::SeqCst);
             Turn {
                 tried: self,
+                policy,
                 number: rank(number, percent),
             }
         })
@@ -121,6 +125,12 @@ impl Turn<'_> {
     pub(crate) fn measured(&self, source: u64, target: u64) {
         self.tried.source.add(source);
         self.tried.target.add(target);
+        if self
+            .policy
+            .is_some_and(|policy| is_too_slow(source, target, policy))
+        {
+            self.tried.slower.fetch_add(1, Ordering::SeqCst);
+        }
     }
 }
 
@@ -185,7 +195,7 @@ impl Trial {
             return Read::Source;
         }
         let compared = self.policy.map_or(0, |policy| policy.compare_percent);
-        match self.reads.turn(percent) {
+        match self.reads.turn(percent, self.policy.as_ref()) {
             None => Read::Source,
             Some(mut turn) if is_chosen(turn.number, compared) => {
                 turn.number = rank(turn.number, compared);
@@ -202,7 +212,7 @@ impl Trial {
         if percent == 0 || self.verdict.get().is_some() {
             return None;
         }
-        self.writes.turn(percent)
+        self.writes.turn(percent, self.policy.as_ref())
     }
 
     /// Its steps, once all is copied.
@@ -255,7 +265,8 @@ impl Trial {
         let tried = self.tried(ended);
         let (count, target) = tried.target.median();
         let (_, source) = tried.source.median();
-        let is_enough = count >= u64::from(policy.samples_min);
+        let slower = tried.slower.load(Ordering::SeqCst);
+        let is_enough = count >= u64::from(policy.samples_min) && !is_by_chance(slower, count);
         if self.is_judged && is_enough && is_too_slow(source, target, &policy) {
             self.give(LegFault::Slow {
                 source: Micros(source),

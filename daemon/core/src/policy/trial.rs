@@ -49,7 +49,8 @@ pub struct TrialPolicy {
     pub slower_percent_max: u32,
     /// Microseconds by which it must be slower besides: less matters to nobody.
     pub slower_micros_min: u32,
-    /// Requests that must have been measured on both legs before their latency is believed.
+    /// Requests that must have been measured on both legs before their latency is believed. Besides,
+    /// more of them must have been slower on the target than chance explains (a sign test).
     pub samples_min: u32,
 }
 

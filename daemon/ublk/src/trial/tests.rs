@@ -110,7 +110,7 @@ fn those_that_are_compared_take_turns_in_which_leg_is_asked_first() {
 fn a_slow_target_fails_if_it_promised_to_be_faster_and_else_passes() {
     for is_judged in [true, false] {
         let (trial, mut ramp) = begun(is_judged);
-        read(&trial, 8, 200, 31_000);
+        read(&trial, 16, 200, 31_000);
         assert_eq!(trial.go_on(&mut ramp, MILLI), !is_judged);
         let slow = LegFault::Slow {
             source: Micros(223),
@@ -135,6 +135,16 @@ fn a_target_that_is_slow_to_write_fails_as_one_that_is_slow_to_read_does() {
     assert!(!trial.go_on(&mut ramp, 21 * MILLI));
     assert!(matches!(trial.verdict(), Some(LegFault::Slow { .. })));
     assert!(trial.write().is_none());
+}
+
+#[test]
+fn a_target_that_is_slow_as_often_as_its_source_is_not_slow() {
+    let (trial, mut ramp) = begun(true);
+    // By their medians alone it would be: 200 us on the source and 31 ms there.
+    read(&trial, 5 * 4, 200, 31_000);
+    read(&trial, 4 * 4, 31_000, 200);
+    assert!(trial.go_on(&mut ramp, MILLI));
+    assert_eq!(trial.verdict(), None);
 }
 
 #[test]
