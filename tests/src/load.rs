@@ -21,8 +21,11 @@ const BLOCK: usize = 4096;
 const SLICE_BLOCKS: u32 = 16;
 /// Threads, so that reads, writes and discards overlap.
 const THREADS: u32 = 3;
-/// Between two requests of a thread: the processor is left to what is being tested.
+/// Between two requests of a thread, if they do not take longer: the processor is left to what is
+/// being tested.
 const PAUSE: Duration = Duration::from_millis(4);
+/// The longest of these pauses: a request may have been parked.
+const PAUSE_MAX: Duration = Duration::from_millis(100);
 /// Version of a block that was discarded: it may hold anything.
 const ANYTHING: u32 = u32::MAX;
 
@@ -276,11 +279,12 @@ impl Shared {
             );
             let start = Instant::now();
             self.request(&device, first, count, random.u32(0..20))?;
+            let taken = start.elapsed();
             let mut longest = self.longest.lock().unwrap_or_else(PoisonError::into_inner);
-            *longest = longest.max(start.elapsed());
+            *longest = longest.max(taken);
             drop(longest);
             self.acknowledged[thread as usize].fetch_add(1, Ordering::SeqCst);
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(PAUSE.max(taken.min(PAUSE_MAX)));
         }
         Ok(())
     }

@@ -75,7 +75,7 @@ impl<'inside> Rig<'inside> {
         discard: bool,
     ) -> Self {
         let disks = [0, 1, 2].map(|at: usize| {
-            let disk = Disk::new(guest.file(CLASSES[at]), MEMBER_BYTES[at]);
+            let disk = Disk::new(guest.image(CLASSES[at]), MEMBER_BYTES[at]);
             let disk = if discard { disk.discard() } else { disk };
             disk.start()
         });

@@ -15,6 +15,8 @@ use std::time::Duration;
 pub(super) const SCRATCH: &str = "TIER_GUEST_SCRATCH";
 /// Number of the phase to run, set inside a guest only.
 pub(super) const PHASE: &str = "TIER_GUEST_PHASE";
+/// Where images of disks lie that no later phase needs, set where the scratch folder is slow.
+pub(super) const IMAGES: &str = "TIER_GUEST_IMAGES";
 /// The file that cuts the power once it exists, set inside a guest only.
 pub(super) const CUT: &str = "TIER_GUEST_CUT";
 
@@ -25,6 +27,7 @@ pub type PowerIsOff = Infallible;
 #[derive(Debug)]
 pub struct Inside {
     scratch: PathBuf,
+    images: Option<PathBuf>,
     cut: PathBuf,
     phase: usize,
 }
@@ -36,6 +39,7 @@ impl Inside {
         let phase = std::env::var(PHASE).ok()?;
         Some(Self {
             scratch: std::env::var_os(SCRATCH)?.into(),
+            images: std::env::var_os(IMAGES).map(PathBuf::from),
             cut: std::env::var_os(CUT)?.into(),
             phase: phase.parse().expect("phase number from the host"),
         })
@@ -45,6 +49,13 @@ impl Inside {
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         self.scratch.join(name)
+    }
+
+    /// Path of a disk's image of this name. It is in the guest's memory, if the test has this one
+    /// phase and its scratch folder is a slow place, and else in that.
+    #[must_use]
+    pub fn image(&self, name: &str) -> PathBuf {
+        self.images.as_ref().unwrap_or(&self.scratch).join(name)
     }
 
     /// The scratch folder.

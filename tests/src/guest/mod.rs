@@ -96,6 +96,7 @@ enum Kernel {
 /// What a boot needs to know, whatever the kernel.
 struct Settings {
     memory_mib: u32,
+    processors: u32,
     modules: Vec<String>,
     deadline: Duration,
     drives: Vec<Drive>,
@@ -140,6 +141,7 @@ impl<'body> Guest<'body> {
     fn new(test: String, kernel: Kernel, memory_mib: u32, deadline: Duration) -> Self {
         let settings = Settings {
             memory_mib,
+            processors: 1,
             modules: Vec::new(),
             deadline,
             drives: Vec::new(),
@@ -159,6 +161,21 @@ impl<'body> Guest<'body> {
     /// The guest's memory in MiB (512, or 2048 for an emulated machine).
     pub fn memory_mib(mut self, memory_mib: u32) -> Self {
         self.settings.memory_mib = memory_mib;
+        self
+    }
+
+    /// The processors of an emulated machine (1). More of them than the host has free wait for each
+    /// other, each time the kernel tells all of something: what its guests do then takes many times
+    /// as long.
+    ///
+    /// # Panics
+    /// On User-Mode Linux, which has one.
+    pub fn processors(mut self, processors: u32) -> Self {
+        assert!(
+            self.kernel == Kernel::Emulated,
+            "User-Mode Linux has one processor"
+        );
+        self.settings.processors = processors;
         self
     }
 

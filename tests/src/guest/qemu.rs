@@ -17,7 +17,6 @@ use super::scratch::guests_folder;
 
 /// What `modprobe` loads in every guest.
 const ALWAYS: &str = "dm-mod dm-mirror dm-zero dm-delay dm-flakey dm-log-writes nbd loop";
-const PROCESSORS: u32 = 2;
 /// A stock kernel under working KVM comes up in a few seconds.
 const KVM_TRIAL: Duration = Duration::from_mins(1);
 
@@ -162,7 +161,7 @@ fn kernel() -> Result<PathBuf, String> {
 /// The command that boots a machine, which shares this folder with the host and runs this script.
 pub(super) fn command(boot: &Boot<'_>, shared: &Path, body: &str) -> Command {
     let folder = boot.scratch.path();
-    let mut options = String::from("-device virtio-scsi-pci");
+    let mut options = String::from(" -device virtio-scsi-pci");
     for (number, drive) in boot.settings.drives.iter().enumerate() {
         write!(options, " {}", drive.options(number, folder)).expect("string");
     }
@@ -178,14 +177,18 @@ pub(super) fn command(boot: &Boot<'_>, shared: &Path, body: &str) -> Command {
          while :; do sleep 1000; done\n",
     );
     let script = boot.script("body", &text);
-    let mut command = machine(boot.settings.memory_mib, kvm_works());
+    let mut command = machine(
+        boot.settings.memory_mib,
+        boot.settings.processors,
+        kvm_works(),
+        &options,
+    );
     command.arg(format!("--rwdir={}", shared.display()));
-    command.arg(format!("--qemu-opts={options}"));
     command.arg("--").arg(quoted(&script.display().to_string()));
     command
 }
 
-fn machine(memory_mib: u32, kvm: bool) -> Command {
+fn machine(memory_mib: u32, processors: u32, kvm: bool, more_options: &str) -> Command {
     let program = virtme().expect("checked by `available`");
     let image = kernel().expect("checked by `available`");
     // It starts others of its package by name.
@@ -200,13 +203,20 @@ fn machine(memory_mib: u32, kvm: bool) -> Command {
     command.arg("--run").arg(image);
     command.args([
         "--cpus",
-        &PROCESSORS.to_string(),
+        &processors.to_string(),
         "--memory",
         &format!("{memory_mib}M"),
     ]);
     if !kvm {
         command.arg("--disable-kvm");
     }
+    // The consoles that virtme adds have 31 ports each, whose queues QEMU polls at each turn.
+    let mut options = "-global virtio-serial-pci.max_ports=4".to_owned();
+    if !kvm {
+        // The last of its kind counts. Page tables of five levels are walked by emulation, too.
+        options += " -cpu max,la57=off";
+    }
+    command.arg(format!("--qemu-opts={options}{more_options}"));
     command
 }
 
@@ -230,7 +240,7 @@ fn remembered_or_tried() -> bool {
     if let Ok(known) = std::fs::read_to_string(&memory) {
         return known == "works";
     }
-    let mut command = machine(512, true);
+    let mut command = machine(512, 1, true, "");
     command.args(["--", "true"]);
     let console = guests_folder().join("kvm-trial.log");
     let works = Machine::start(&command, &console).succeeds_within(KVM_TRIAL);

@@ -14,12 +14,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::boot::{BOOTS_MAX, Boot, Ended, quoted};
+use super::inside::IMAGES;
 use super::machine::Machine;
 use super::scratch::guests_folder;
 use super::{End, Scratch, Settings, qemu};
 
 /// Longest that a machine may take to show that nothing is left of a test.
 const CLEARING: Duration = Duration::from_secs(20);
+/// Where a test has its images, in the guest: each request of a shared folder is one to the host.
+const MEMORY: &str = "/run/tier-images";
 /// Between two looks for that.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -39,6 +42,7 @@ struct Warm {
     machine: Machine,
     folder: Scratch,
     memory_mib: u32,
+    processors: u32,
     modules: Vec<String>,
     /// Tests that it was given so far.
     orders: usize,
@@ -122,7 +126,9 @@ fn idle<T>(what: impl FnOnce(&mut Vec<Warm>) -> T) -> T {
 fn take(settings: &Settings) -> Warm {
     let found = idle(|machines| {
         let fits = |warm: &Warm| {
-            warm.memory_mib == settings.memory_mib && warm.modules == settings.modules
+            warm.memory_mib == settings.memory_mib
+                && warm.processors == settings.processors
+                && warm.modules == settings.modules
         };
         let at = machines.iter().position(fits)?;
         Some(machines.swap_remove(at))
@@ -154,6 +160,7 @@ impl Warm {
         Self {
             machine,
             memory_mib: settings.memory_mib,
+            processors: settings.processors,
             modules: settings.modules.clone(),
             orders: 0,
             console_bytes: 0,
@@ -166,9 +173,11 @@ impl Warm {
         let programs = std::env::current_exe().expect("own executable");
         let programs = programs.ancestors().nth(2).expect("target folder");
         let text = format!(
-            "{body}\n\
+            "mkdir {MEMORY}\n\
+             export {IMAGES}={MEMORY}\n\
+             {body}\n\
              {IS_CLEAN}\n\
-             rm -rf /run/tierd\n\
+             rm -rf /run/tierd {MEMORY}\n\
              left {programs} || : >{clear}\n",
             body = boot.logged_body_script(),
             programs = quoted(&programs.display().to_string()),

@@ -54,7 +54,7 @@ fn the_fake_answers_as_the_ublk_backend_does() {
         .module("ublk_drv")
         .deadline(Duration::from_mins(10))
         .phase(|guest| {
-            let disks = ["m0", "m1"].map(|name| Disk::new(guest.file(name), MEMBER_BYTES).start());
+            let disks = ["m0", "m1"].map(|name| Disk::new(guest.image(name), MEMBER_BYTES).start());
             let rig = Rig::start(disks.each_ref().map(RunningDisk::path));
             let layout = rig.backend.layout().clone();
             let mut fake = FakeBackend::new(layout, &extents()).unwrap();

@@ -91,7 +91,7 @@ fn legs_that_fail_lose_nothing_and_free_what_they_parked() {
         .module("ublk_drv")
         .deadline(Duration::from_mins(10))
         .phase(|guest| {
-            let disks = ["m0", "m1"].map(|name| Disk::new(guest.file(name), MEMBER_BYTES).start());
+            let disks = ["m0", "m1"].map(|name| Disk::new(guest.image(name), MEMBER_BYTES).start());
             a_target_that_refuses_a_write(&disks);
             a_source_that_died_after_the_copy(&disks);
             a_target_that_refuses_the_copy(&disks);

@@ -19,7 +19,7 @@ fn what_is_written_while_it_moves_to_and_fro_is_there() {
         .module("ublk_drv")
         .phase(|guest| {
             let disks = ["m0", "m1"]
-                .map(|name| Disk::new(guest.file(name), MEMBER_BYTES).discard().start());
+                .map(|name| Disk::new(guest.image(name), MEMBER_BYTES).discard().start());
             let mut rig = Rig::start([disks[0].path(), disks[1].path()]);
             let bytes = u64::from(REGIONS) * MIB;
             let load = Load::start(&rig.path(), 0..bytes, 5, true);

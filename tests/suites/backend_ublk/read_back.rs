@@ -100,7 +100,7 @@ fn a_target_that_keeps_what_it_is_given_badly_is_caught_before_it_is_read() {
         .module("dm-flakey")
         .deadline(Duration::from_mins(10))
         .phase(|guest| {
-            let disks = ["m0", "m1"].map(|name| Disk::new(guest.file(name), MEMBER_BYTES).start());
+            let disks = ["m0", "m1"].map(|name| Disk::new(guest.image(name), MEMBER_BYTES).start());
             let target = Target::new(&disks[1]);
             a_bad_copy_that_nobody_uses(&disks[0], &target);
             a_bad_copy_under_load(&disks[0], &target);

@@ -19,8 +19,8 @@ fn requests_of_each_kind_do_what_they_should_wherever_the_data_are() {
         .module("ublk_drv")
         .phase(|guest| {
             let disks = [
-                Disk::new(guest.file("m0"), MEMBER_BYTES).discard().start(),
-                Disk::new(guest.file("m1"), MEMBER_BYTES).start(),
+                Disk::new(guest.image("m0"), MEMBER_BYTES).discard().start(),
+                Disk::new(guest.image("m1"), MEMBER_BYTES).start(),
             ];
             let mut rig = Rig::start([disks[0].path(), disks[1].path()]);
             let path = rig.path();

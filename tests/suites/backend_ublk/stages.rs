@@ -60,7 +60,7 @@ fn a_server_that_dies_at_any_stage_of_a_move_loses_nothing() {
         .module("ublk_drv")
         .deadline(Duration::from_mins(15))
         .phase(|guest| {
-            let disks = ["m0", "m1"].map(|name| Disk::new(guest.file(name), MEMBER_BYTES).start());
+            let disks = ["m0", "m1"].map(|name| Disk::new(guest.image(name), MEMBER_BYTES).start());
             // So that some of what is in flight is on one leg alone when the server dies.
             disks[1].set_speed(Speed::Flash {
                 latency: Duration::from_millis(10),

@@ -78,7 +78,7 @@ fn a_target_that_fails_in_its_trial_is_left_and_nothing_is_lost() {
         .module("ublk_drv")
         .deadline(Duration::from_mins(15))
         .phase(|guest| {
-            let disks = ["m0", "m1"].map(|name| Disk::new(guest.file(name), MEMBER_BYTES).start());
+            let disks = ["m0", "m1"].map(|name| Disk::new(guest.image(name), MEMBER_BYTES).start());
             what_differs_is_caught_and_the_source_is_read(&disks);
             for step in [
                 Trial::Reads(1),
@@ -212,7 +212,7 @@ fn a_target_that_corrupts_what_is_read_of_it_is_caught_on_the_ramp() {
         .module("ublk_drv")
         .module("dm-flakey")
         .phase(|guest| {
-            let disks = ["m0", "m1"].map(|name| Disk::new(guest.file(name), MEMBER_BYTES).start());
+            let disks = ["m0", "m1"].map(|name| Disk::new(guest.image(name), MEMBER_BYTES).start());
             let sectors = MEMBER_BYTES / 512;
             let node = disks[1].node();
             // Byte 33 of each read is a 1.
@@ -246,7 +246,7 @@ fn what_is_compared_is_not_written_meanwhile() {
     Guest::qemu(test_name!())
         .module("ublk_drv")
         .phase(|guest| {
-            let disks = ["m0", "m1"].map(|name| Disk::new(guest.file(name), MEMBER_BYTES).start());
+            let disks = ["m0", "m1"].map(|name| Disk::new(guest.image(name), MEMBER_BYTES).start());
             let mut volume = Failing::start(&disks);
             let policy = TrialPolicy {
                 read_percents: [100, 0, 0, 0],
@@ -309,7 +309,7 @@ fn a_slow_target_is_left_if_it_promised_to_be_faster_and_taken_if_not() {
         .module("ublk_drv")
         .deadline(Duration::from_mins(10))
         .phase(|guest| {
-            let disks = ["m0", "m1"].map(|name| Disk::new(guest.file(name), MEMBER_BYTES).start());
+            let disks = ["m0", "m1"].map(|name| Disk::new(guest.image(name), MEMBER_BYTES).start());
             for (write_percents, promises_faster) in
                 [([100; 4], true), ([0; 4], true), ([100; 4], false)]
             {
@@ -354,7 +354,7 @@ fn what_is_written_while_targets_are_tried_at_each_percentage_is_there() {
         .deadline(Duration::from_mins(15))
         .phase(|guest| {
             let disks = ["m0", "m1"]
-                .map(|name| Disk::new(guest.file(name), MEMBER_BYTES).discard().start());
+                .map(|name| Disk::new(guest.image(name), MEMBER_BYTES).discard().start());
             let mut rig = Rig::start([disks[0].path(), disks[1].path()]);
             let bytes = region_offset(2)..region_offset(5);
             let load = Load::start(&rig.path(), bytes, 5, true);
@@ -414,7 +414,7 @@ fn a_move_keeps_its_pace_until_that_is_changed_and_then_passes_without_requests(
     Guest::qemu(test_name!())
         .module("ublk_drv")
         .phase(|guest| {
-            let disks = ["m0", "m1"].map(|name| Disk::new(guest.file(name), MEMBER_BYTES).start());
+            let disks = ["m0", "m1"].map(|name| Disk::new(guest.image(name), MEMBER_BYTES).start());
             let mut volume = Failing::start(&disks);
             let policy = TrialPolicy {
                 copy_bytes_per_second: 1,

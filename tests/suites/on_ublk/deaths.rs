@@ -12,9 +12,9 @@ use super::*;
 fn nothing_fails_whichever_of_the_two_processes_dies() {
     guest(&test_name!())
         .phase(|guest| {
-            let (rig, bytes) = volume(guest);
+            let rig = volume(guest);
             rig.slow_down_the_hdd();
-            let load = Load::start(device(), 0..bytes, 5, true);
+            let load = Load::start(device(), 0..USED_BYTES, 5, true);
             let first = server();
             let mut daemon = rig.run();
             assert_eq!(

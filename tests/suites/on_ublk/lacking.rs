@@ -30,7 +30,7 @@ fn assert_region(region: u64, value: u8) {
 fn a_missing_member_takes_what_is_on_it_alone_and_gives_it_back() {
     guest(&test_name!())
         .phase(|guest| {
-            let disk = |name: &str| Disk::new(guest.file(name), 48 << 20).start();
+            let disk = |name: &str| Disk::new(guest.image(name), 48 << 20).start();
             let [fast, middle, slow] = ["fast", "middle", "slow"].map(disk);
             let setting = Setting::new(guest, programs()).config(CONFIG);
             let daemon = setting.run();

@@ -23,14 +23,15 @@ const LOW: [&str; 8] = [
 fn a_volume_on_ublk_is_made_moved_stopped_and_changes_its_backend() {
     guest(&test_name!())
         .phase(|guest| {
-            let (rig, bytes) = volume(guest);
+            let rig = volume(guest);
+            let bytes = u64::from(rig.regions()) * REGION_BYTES;
             let daemon = rig.run();
             let volume = shown(&daemon);
             assert_eq!(volume["backend"], "ublk");
             assert_eq!(volume["state"], "running");
             assert_eq!(volume["size_bytes"], bytes);
             assert_eq!(device_of(device()), 0);
-            let load = Load::start(device(), 0..bytes, 3, false);
+            let load = Load::start(device(), 0..USED_BYTES, 3, false);
             move_around(&daemon);
             a_move_goes_on_when_its_priority_is_raised(&daemon);
             load.must_go_on(LONG);
@@ -39,8 +40,7 @@ fn a_volume_on_ublk_is_made_moved_stopped_and_changes_its_backend() {
             what_is_in_use_stays(&daemon);
             load.stop().verify();
             refused_while_it_runs(&daemon);
-            let bytes = usize::try_from(bytes).unwrap();
-            let before = read(device(), 0, bytes).unwrap();
+            let before = used();
             daemon.must(&["volume", "stop", "v"]);
             assert!(!device().exists() && !Path::new("/dev/ublkb0").exists());
             assert!(daemon.stop().success());
@@ -48,11 +48,11 @@ fn a_volume_on_ublk_is_made_moved_stopped_and_changes_its_backend() {
             // What it was on last is on record; nobody has to say it.
             let daemon = rig.run();
             assert_eq!(shown(&daemon)["backend"], "ublk");
-            assert!(before == read(device(), 0, bytes).unwrap());
+            assert!(before == used());
             daemon.must(&["volume", "stop", "v"]);
             on_device_mapper_for_a_while(&rig, &daemon, &before);
             daemon.must(&["volume", "start", "v", "--backend", "ublk"]);
-            assert!(before == read(device(), 0, bytes).unwrap());
+            assert!(before == used());
             daemon.must(&["volume", "stop", "v"]);
             daemon.must(&["volume", "destroy", "v", "--yes"]);
             let left = daemon.json(&["volume", "list"]);
@@ -60,6 +60,11 @@ fn a_volume_on_ublk_is_made_moved_stopped_and_changes_its_backend() {
             assert!(daemon.stop().success());
         })
         .run();
+}
+
+/// What is compared of the volume.
+fn used() -> Vec<u8> {
+    read(device(), 0, usize::try_from(USED_BYTES).unwrap()).unwrap()
 }
 
 /// A low priority is a byte a second here: after what is copied at once, it stands still.
@@ -123,11 +128,11 @@ fn on_device_mapper_for_a_while(rig: &Rig<'_>, daemon: &Daemon, before: &[u8]) {
     assert!(dry.contains("dm"), "{dry}");
     daemon.must(&["volume", "start", "v", "--backend", "dm"]);
     assert_eq!(shown(daemon)["backend"], "dm");
-    assert!(before == read(device(), 0, before.len()).unwrap());
+    assert!(before == used());
     let refused = daemon.ctl(&LOW).unwrap_err();
     assert!(refused.contains("device-mapper"), "{refused}");
     move_around(daemon);
     rig.assert_all_linear();
-    assert!(before == read(device(), 0, before.len()).unwrap());
+    assert!(before == used());
     daemon.must(&["volume", "stop", "v"]);
 }
