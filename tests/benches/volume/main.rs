@@ -137,6 +137,7 @@ fn user_mode(figure: &str) -> Guest<'static> {
 
 fn emulated(figure: &str) -> Guest<'static> {
     Guest::qemu(figure)
+        .processors(2)
         .alone()
         .memory_mib(4096)
         .module(&format!("brd rd_nr=2 rd_size={RAM_DISK_KIB}"))
@@ -149,6 +150,7 @@ fn emulated(figure: &str) -> Guest<'static> {
 /// RAM disks are small here: what is measured fits into the beginning of each.
 fn on_ublk(figure: &str) -> Guest<'static> {
     Guest::qemu(figure)
+        .processors(2)
         .alone()
         .memory_mib(2048)
         .module("brd rd_nr=2 rd_size=262144")

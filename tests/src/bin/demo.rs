@@ -107,7 +107,9 @@ fn here(folder: &Path) -> Outcome {
 
 /// The job in a virtual machine. Runs there too, up to and including `run`.
 fn in_a_guest() -> Option<Outcome> {
-    let mut guest = Guest::qemu("demo").deadline(Duration::from_mins(15));
+    let mut guest = Guest::qemu("demo")
+        .processors(2)
+        .deadline(Duration::from_mins(15));
     for (class, bytes) in MEMBERS {
         guest = guest.drive(match class {
             Class::Nvme => Drive::nvme("nvme", bytes),
