@@ -102,20 +102,6 @@ pub(crate) fn join(
     volume: &str,
     degraded: bool,
 ) -> Result<(Connection, Opened), LaunchError> {
-    let wish = beside(config, volume, DEGRADED);
-    if degraded {
-        std::fs::write(&wish, "").map_err(|source| LaunchError::Start {
-            what: format!("tierd serve {volume}"),
-            source,
-        })?;
-    }
-    let joined = join_or_start(config, volume);
-    // It is for this start alone; there may be none.
-    let _ = std::fs::remove_file(&wish);
-    joined
-}
-
-fn join_or_start(config: &Config, volume: &str) -> Result<(Connection, Opened), LaunchError> {
     let socket = beside(config, volume, SOCKET);
     match patiently(&socket) {
         Err(JoinError::Nobody { .. }) => {}
@@ -124,6 +110,7 @@ fn join_or_start(config: &Config, volume: &str) -> Result<(Connection, Opened), 
     let failed = beside(config, volume, FAILED);
     // What an earlier one said is not what this one says.
     let _ = std::fs::remove_file(&failed);
+    wish(config, volume, degraded)?;
     let mut started = start(config, volume)?;
     let begins = Instant::now();
     loop {
@@ -146,6 +133,24 @@ fn join_or_start(config: &Config, volume: &str) -> Result<(Connection, Opened), 
         }
         std::thread::sleep(LOOK);
     }
+}
+
+/// Tells the process that is about to start whether it may start without members. It takes the wish with
+/// it; one that an earlier start has left behind is not this one's.
+fn wish(config: &Config, volume: &str, degraded: bool) -> Result<(), LaunchError> {
+    let wish = beside(config, volume, DEGRADED);
+    let done = if degraded {
+        std::fs::write(&wish, "")
+    } else {
+        match std::fs::remove_file(&wish) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
+    };
+    done.map_err(|source| LaunchError::Start {
+        what: format!("tierd serve {volume}"),
+        source,
+    })
 }
 
 fn patiently(socket: &Path) -> Result<(Connection, Opened), JoinError> {

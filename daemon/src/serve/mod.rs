@@ -65,8 +65,7 @@ const DEAD_PATIENCE: Duration = Duration::from_mins(1);
 const SOCKET: &str = ".sock";
 const LOCK: &str = ".lock";
 const FAILED: &str = ".failed";
-/// And a file that is there while a start is under way that an operator wants without members that are
-/// missing.
+/// And a file by which an operator wants a start without members that are missing: that start takes it away.
 const DEGRADED: &str = ".degraded";
 
 /// Serves a volume until it is told to stop, or somebody removes its device.
@@ -90,7 +89,7 @@ fn serve_until_stopped(config: &Config, name: &str) -> Result<ExitCode, Failure>
     };
     let note = Note::of(config, name);
     let begin = note.begin()?;
-    let is_degraded = beside(config, name, DEGRADED).exists();
+    let is_degraded = fs::remove_file(beside(config, name, DEGRADED)).is_ok();
     let open = open(members, begin, is_degraded).map_err(crate::boot::failure)?;
     let offered = Features::of_kernel().map_err(failed)?;
     tracing::info!(%offered, "ublk of this kernel");
