@@ -246,6 +246,7 @@ impl Served {
     fn watch(&self, jobs: &Sender<Job>, is_over: &AtomicBool) {
         let mut seen = BTreeMap::new();
         while !is_over.load(Ordering::SeqCst) {
+            self.volume.look_at_targets();
             let moves = self.volume.snapshot();
             let now: BTreeMap<MoveId, _> = moves
                 .moves()
@@ -264,7 +265,7 @@ impl Served {
     }
 
     /// Ends what nobody attends to: all moves, once no daemon was there for a while; at once, if a leg
-    /// has failed. For ever, in a thread of its own.
+    /// has failed, or its target leaves requests unanswered. For ever, in a thread of its own.
     pub(super) fn attend(&self) {
         loop {
             std::thread::sleep(LOOK);
@@ -279,8 +280,9 @@ impl Served {
     }
 
     fn is_one_failed(&self) -> bool {
+        self.volume.look_at_targets();
         let snapshot = self.volume.snapshot();
-        snapshot.moves().any(|one| !one.is_well())
+        snapshot.moves().any(|one| !one.may_be_written())
     }
 
     /// Whether a move is there, be it one that is linear by now and only not forgotten.

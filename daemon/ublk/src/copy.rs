@@ -178,6 +178,7 @@ impl Job<'_> {
     fn read(&self, side: Side, from: u64, data: &mut [u8]) -> Option<()> {
         let leg = self.moving.leg(side);
         let member = self.volume.members().get(leg.member)?;
+        let _asked = (side == Side::Target).then(|| member.asked.ask());
         member.device.read_at(leg.offset + from, data).ok()
     }
 
@@ -197,10 +198,12 @@ impl Job<'_> {
         let target = self.moving.target;
         let member = self.volume.members().get(target.member);
         let member = member.ok_or(Side::Target)?;
+        let asked = member.asked.ask();
         member
             .device
             .write_at(target.offset + bytes.start, data)
             .map_err(|_| Side::Target)?;
+        drop(asked);
         member.changed();
         Ok(())
     }

@@ -24,7 +24,8 @@
 //!   acknowledged when both have it: the record names the source until it is committed. So going
 //!   back costs nothing at any time, and a target that refuses a write leaves the source as it was.
 //! - A target that differs, or is slower than it may, is no longer read; but it is written, for
-//!   nothing need wait until somebody has decided what becomes of it.
+//!   nothing need wait until somebody has decided what becomes of it. One that leaves requests unanswered
+//!   is not written either: those that come then are parked, as after a refusal.
 //! - A write that one leg refuses is *parked*: not acknowledged, and given to the run's home anew
 //!   when that has changed. That a leg is behind is thereby durable before any write is acknowledged
 //!   without it (rule 2).
@@ -37,6 +38,7 @@ pub mod chunks;
 pub mod copy;
 pub mod device;
 pub mod features;
+mod in_flight;
 pub mod latency;
 pub mod map;
 pub mod members;

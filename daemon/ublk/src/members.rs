@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tier_sys::block::BlockDevice;
 
+use crate::in_flight::InFlight;
+
 /// A device and what was done to it.
 #[derive(Debug)]
 pub struct Member {
@@ -14,16 +16,19 @@ pub struct Member {
     pub device: BlockDevice,
     changes: AtomicU64,
     flushed: AtomicU64,
+    /// What it is asked as the target of moves, and flushes.
+    pub(crate) asked: InFlight,
 }
 
 impl Member {
     /// Nothing was done to it yet, as far as is known: the first flush is made.
     #[must_use]
-    pub const fn new(device: BlockDevice) -> Self {
+    pub fn new(device: BlockDevice) -> Self {
         Self {
             device,
             changes: AtomicU64::new(1),
             flushed: AtomicU64::new(0),
+            asked: InFlight::default(),
         }
     }
 

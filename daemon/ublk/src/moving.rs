@@ -144,6 +144,12 @@ impl Moving {
         self.is_alive(Side::Source) && self.is_alive(Side::Target)
     }
 
+    /// Whether both are to be asked. One that leaves requests unanswered would only get more of them.
+    #[must_use]
+    pub fn may_be_written(&self) -> bool {
+        self.is_well() && !self.trial.hangs()
+    }
+
     /// Copies nothing more.
     pub fn stop(&self) {
         self.is_stopped.store(true, Ordering::SeqCst);

@@ -176,7 +176,11 @@ async fn flush(volume: &Volume) -> Result<(), Errno> {
             continue;
         };
         let flush = opcode::Fsync::new(fixed(at)).flags(FsyncFlags::DATASYNC);
-        match submit(flush.build()).await {
+        let done = {
+            let _asked = member.asked.ask();
+            submit(flush.build()).await
+        };
+        match done {
             Ok(_) => member.flushed(changes),
             Err(errno) => {
                 all = all.and(Err(errno));

@@ -7,12 +7,13 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tier_core::event::{LegFault, Trial as Step};
 use tier_core::policy::TrialPolicy;
 use tier_core::units::{Bytes, Micros};
 
+use crate::in_flight::InFlight;
 use crate::latency::{Latencies, is_by_chance, is_too_slow};
 use crate::ramp::{Next, Ramp, Seen, is_chosen, rank};
 
@@ -180,6 +181,23 @@ impl Trial {
     /// The legs differ at this byte of the volume.
     pub(crate) fn differs(&self, at: u64) {
         self.give(LegFault::Differs { at: Bytes(at) });
+    }
+
+    /// Looks whether what the target is asked is left unanswered for longer than it may.
+    pub(crate) fn look_at(&self, asked: &InFlight) {
+        let Some(millis) = self.policy.map(|policy| policy.hang_millis) else {
+            return;
+        };
+        if millis > 0 && asked.has_waited(Duration::from_millis(millis.into())) {
+            let waited = Micros(u64::from(millis) * 1000);
+            self.give(LegFault::Unanswered { waited });
+        }
+    }
+
+    /// Whether the target was found to leave requests unanswered.
+    #[must_use]
+    pub fn hangs(&self) -> bool {
+        matches!(self.verdict.get(), Some(LegFault::Unanswered { .. }))
     }
 
     /// The first is kept.

@@ -54,6 +54,16 @@ impl Volume {
         self.now.load_full()
     }
 
+    /// Looks for moves whose targets leave requests unanswered, which are not asked any more from then on.
+    /// Who waits for an answer cannot look, so that somebody else has to, every now and then.
+    pub fn look_at_targets(&self) {
+        for moving in self.snapshot().moves() {
+            if let Some(target) = self.members.get(moving.target.member) {
+                moving.trial.look_at(&target.asked);
+            }
+        }
+    }
+
     /// From now on, everything is there.
     pub fn replace(&self, snapshot: Snapshot) -> Change {
         let before = self.now.swap(Arc::new(snapshot));

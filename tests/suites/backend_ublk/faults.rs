@@ -2,6 +2,7 @@
 
 use tier_core::command::{AddLeg, DropLeg};
 use tier_core::event::{LegFault, Trial};
+use tier_core::policy::TrialPolicy;
 use tier_tests::disk::{Answer, Answers, Disk, RunningDisk, Spoil};
 use tier_tests::guest::Guest;
 use tier_tests::io::{Pending, assert_filled, fill, flush};
@@ -99,6 +100,9 @@ fn legs_that_fail_lose_nothing_and_free_what_they_parked() {
             a_member_that_nothing_is_on_any_more(&disks);
             a_target_that_hangs(&disks);
             a_target_that_hangs_in_the_copy(&disks);
+            for met in [Met::Copy, Met::Write, Met::Flush] {
+                a_target_that_hangs_is_given_up(&disks, met);
+            }
             a_source_with_a_bad_block(&disks);
         })
         .run();
@@ -212,6 +216,63 @@ fn a_target_that_hangs(disks: &[RunningDisk; 2]) {
     volume.disks[1].answer(Answers::GOOD);
     write.within(LONG).expect("the write goes on").unwrap();
     // A daemon that has come back is told that the move is linear, and only has it forgotten.
+    wait_until("nothing goes to the target any more", LONG, || {
+        volume.rig.backend.set_map(&[ID]).is_ok()
+    });
+    volume.stop();
+}
+
+/// What meets a target that hangs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Met {
+    Copy,
+    Write,
+    Flush,
+}
+
+/// Who waits for it cannot say so; and what comes later does not wait for it.
+fn a_target_that_hangs_is_given_up(disks: &[RunningDisk; 2], met: Met) {
+    let mut volume = Failing::start(disks);
+    let policy = TrialPolicy {
+        hang_millis: 300,
+        ..TrialPolicy::default()
+    };
+    let add = super::trial::tried(an_add(), policy, false);
+    if met == Met::Copy {
+        disks[1].answer(Answers::HUNG);
+        volume.rig.backend.add_legs(&[add]).unwrap();
+    } else {
+        volume.rig.backend.add_legs(&[add]).unwrap();
+        volume.rig.wait_until_complete(ID);
+        fill(&volume.rig.path(), region_offset(2), 4096, 3).unwrap();
+        disks[1].answer(Answers::HUNG);
+    }
+    let path = volume.rig.path();
+    let first = Pending::start(move || match met {
+        Met::Flush => flush(&path),
+        Met::Copy | Met::Write => fill(&path, region_offset(2), 4096, 3),
+    });
+    wait_until("it is given up", LONG, || {
+        !volume.rig.state(ID).target_alive
+    });
+    let fault = volume.rig.state(ID).fault;
+    assert!(
+        matches!(fault, Some(LegFault::Unanswered { .. })),
+        "{met:?}: {fault:?}"
+    );
+    let hanging = disks[1].hanging();
+    let later = volume.parked();
+    assert_eq!(disks[1].hanging(), hanging, "{met:?}");
+    let dropped = volume.rig.backend.drop_leg(undo(&add));
+    // A flush goes by no map: it may hang while what it was for is forgotten.
+    let is_over = dropped.map_err(|error| assert!(error.is_transient(), "{error}"));
+    assert_eq!(is_over.is_ok(), met == Met::Flush);
+    later.within(LONG).expect("the write goes on").unwrap();
+    if met != Met::Copy {
+        first.assert_parked_for(Duration::from_millis(100));
+    }
+    disks[1].answer(Answers::GOOD);
+    first.within(LONG).expect("an answer").unwrap();
     wait_until("nothing goes to the target any more", LONG, || {
         volume.rig.backend.set_map(&[ID]).is_ok()
     });

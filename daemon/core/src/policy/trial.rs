@@ -44,6 +44,10 @@ pub struct TrialPolicy {
     pub idle_step_millis: u32,
     /// Milliseconds for which a target that is judged may leave requests unanswered beyond that.
     pub patience_millis: u32,
+    /// Milliseconds for which any target, in the copy or later, may leave a request unanswered. Whoever
+    /// writes there waits as long, or up to twice that; what comes then waits for the move to be undone, and
+    /// not for the target. 0: as long as its device lets it.
+    pub hang_millis: u32,
     /// Percent of the source's median latency above which a target is too slow that promised to be
     /// faster, which one of a faster class does. Others are not judged by it.
     pub slower_percent_max: u32,
@@ -67,6 +71,7 @@ impl Default for TrialPolicy {
             step_millis_max: 500,
             idle_step_millis: 20,
             patience_millis: 5_000,
+            hang_millis: 15_000,
             slower_percent_max: 200,
             slower_micros_min: 1_000,
             samples_min: 8,

@@ -393,6 +393,7 @@ impl Backend for UblkBackend {
     }
 
     fn leg_state(&mut self, id: MoveId) -> Result<LegState, BackendError> {
+        self.volume.look_at_targets();
         Ok(match &self.find(id)?.stage {
             Stage::Mirror { moving, .. } => LegState::Mirror(moving.state()),
             Stage::Leaving { .. } | Stage::Linear(_) => LegState::Linear,

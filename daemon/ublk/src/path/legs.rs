@@ -14,12 +14,19 @@ use tier_core::event::LegFault;
 use super::memory::Taken;
 use super::{Errno, Op, Piece, Stop, read};
 use crate::chunks::{Claim, Proof};
+use crate::in_flight::Asked;
 use crate::moving::{Moving, Side};
 use crate::trial::{Began, Read, Turn};
 
 impl Piece<'_> {
     const fn length(&self) -> u64 {
         self.within.end - self.within.start
+    }
+
+    /// A request to the target begins.
+    fn asked(&self, moving: &Moving) -> Option<Asked<'_>> {
+        let target = self.volume.members().get(moving.target.member);
+        target.map(|member| member.asked.ask())
     }
 
     /// Reads what moves: from the source, or by the trial's choice from the target or both.
@@ -65,7 +72,10 @@ impl Piece<'_> {
     /// Reads from the target or, where that fails or is being written meanwhile, from the source.
     async fn read_target(&self, moving: &Moving, proof: Proof) -> Result<(), Errno> {
         let target = moving.target.plus(self.within.start);
-        let done = read(target, self.data, self.length()).await;
+        let done = {
+            let _asked = self.asked(moving);
+            read(target, self.data, self.length()).await
+        };
         if done.is_err() {
             moving.failed(Side::Target, LegFault::Read);
         } else if moving.chunks.holds(&self.within, proof) {
@@ -93,6 +103,7 @@ impl Piece<'_> {
             .await;
             (done, began.micros())
         };
+        let asked = self.asked(moving);
         let source = from(Side::Source, self.data);
         let target = from(Side::Target, spare.data());
         // They take turns in being asked first, which is an advantage.
@@ -102,6 +113,7 @@ impl Piece<'_> {
         } else {
             zip(source, target).await
         };
+        drop(asked);
         match (source, target) {
             ((Ok(()), source_micros), (Ok(()), target_micros)) => {
                 turn.measured(source_micros, target_micros);
@@ -128,7 +140,7 @@ impl Piece<'_> {
             // Legs that are alike remain so; what is discarded need not be.
             return Ok(());
         }
-        if !moving.is_well() {
+        if !moving.may_be_written() {
             return Err(Stop::Parked);
         }
         let claim = moving.chunks.claim(self.within.clone());
@@ -174,6 +186,7 @@ impl Piece<'_> {
             if part.in_sync {
                 let data = self.data.plus(at - self.within.start);
                 let place = moving.target.plus(at);
+                let _asked = self.asked(moving);
                 let done = self.put(place, data, part.bytes.end - at).await;
                 done.map_err(|_| parked(moving, Side::Target))?;
             }
