@@ -10,6 +10,7 @@
 mod conformance;
 mod faults;
 mod kills;
+mod matrix;
 mod moves;
 mod read_back;
 mod requests;
