@@ -185,9 +185,9 @@ fn one(disks: &[RunningDisk; 2], stage: Stage, way: Way, struck: Kept) {
     let add = tried(an_add(), stage.policy(way), false);
     rig.backend.add_legs(&[add]).unwrap();
     wait_until("the stage is reached", LONG, || {
-        let state = rig.state(ID);
-        assert!(state.is_well(), "{state:?}");
-        stage.is_reached(&state)
+        let mirror = rig.state(ID);
+        assert!(mirror.is_well(), "{mirror:?}");
+        stage.is_reached(&mirror)
     });
     way.strike(disk);
     let asked = Asked::start(&path);
@@ -196,8 +196,8 @@ fn one(disks: &[RunningDisk; 2], stage: Stage, way: Way, struck: Kept) {
         heal(disk);
     }
     let must_be_seen = way.must_be_seen() && struck == Kept::Target;
-    let state = seen(&mut rig, must_be_seen);
-    let (kept, fault) = (decide(&mut rig, &add, state), state.fault);
+    let mirror = seen(&mut rig, must_be_seen);
+    let (kept, fault) = (decide(&mut rig, &add, mirror), mirror.fault);
     if way == Way::Hangs {
         heal(disk);
     }

@@ -161,14 +161,20 @@ fn until_a_read(read_back: bool) -> TrialPolicy {
     }
 }
 
+/// A move whose target is tried by reads, and has kept badly what was written to region 3 since.
+fn written_badly<'a>(source: &RunningDisk, target: &'a Target, read_back: bool) -> Moved<'a> {
+    let mut moved = Moved::start(source, target, until_a_read(read_back));
+    moved.begin();
+    moved.rig.wait_until_tried(ID, Trial::Reads(100));
+    moved.target.keep_badly();
+    fill(&moved.rig.path(), region_offset(3), 4096, 9).unwrap();
+    moved
+}
+
 fn what_is_written_badly_while_the_target_is_tried(source: &RunningDisk, target: &Target) {
     for read_back in [true, false] {
-        let mut moved = Moved::start(source, target, until_a_read(read_back));
-        moved.begin();
-        moved.rig.wait_until_tried(ID, Trial::Reads(100));
-        moved.target.keep_badly();
+        let mut moved = written_badly(source, target, read_back);
         let path = moved.rig.path();
-        fill(&path, region_offset(3), 4096, 9).unwrap();
         let state = moved.rig.state(ID);
         assert!(state.is_well(), "{state:?}");
         // Another chunk than the one that was written.
@@ -186,12 +192,8 @@ fn what_is_written_badly_while_the_target_is_tried(source: &RunningDisk, target:
 /// What was written since it was read back is read from the target only beside the source.
 fn what_was_written_badly_is_read(source: &RunningDisk, target: &Target) {
     for read_back in [true, false] {
-        let mut moved = Moved::start(source, target, until_a_read(read_back));
-        moved.begin();
-        moved.rig.wait_until_tried(ID, Trial::Reads(100));
-        moved.target.keep_badly();
+        let mut moved = written_badly(source, target, read_back);
         let path = moved.rig.path();
-        fill(&path, region_offset(3), 4096, 9).unwrap();
         let is_bad = read(&path, region_offset(3), 4096).unwrap() != [9; 4096];
         assert_eq!(is_bad, !read_back);
         if read_back {
