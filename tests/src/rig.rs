@@ -15,6 +15,7 @@ use crate::api;
 use crate::command::{attempt, run};
 use crate::disk::{Disk, RunningDisk, Speed};
 use crate::guest::Inside;
+use crate::io::wait_until;
 use crate::tierd::{Daemon, Programs, Setting};
 
 /// Device of the volume.
@@ -262,6 +263,29 @@ pub fn ask_move(first: u32, count: u32, member: usize) -> Result<Vec<u64>, Strin
     let accepted = api::post(Path::new(SOCKET), MOVES, &request)?;
     let ids = accepted["moves"].as_array().expect("moves");
     Ok(ids.iter().map(|id| id.as_u64().expect("id")).collect())
+}
+
+/// Asks for a move of these regions to a member until something holds: again whenever it is over, since
+/// on a busy machine its hold may find no moment. The daemon may die before it has answered.
+///
+/// # Panics
+/// When it does not hold in time.
+#[track_caller]
+pub fn ask_until(
+    what: &str,
+    (first, count): (u32, u32),
+    member: usize,
+    mut holds: impl FnMut() -> bool,
+) {
+    wait_until(what, PATIENCE, || {
+        if holds() {
+            return true;
+        }
+        if are_moves_over().unwrap_or(false) {
+            let _ = ask_move(first, count, member);
+        }
+        false
+    });
 }
 
 /// The moves of the volume, ended ones included.

@@ -9,7 +9,7 @@ use tier_tests::dm::{Device, MirrorStatus};
 use tier_tests::guest::Guest;
 use tier_tests::io::wait_until;
 use tier_tests::outage::Outage;
-use tier_tests::rig::{Met, REGION_BYTES, Rig, VOLUME, ask_move, wait_for_moves};
+use tier_tests::rig::{Met, REGION_BYTES, Rig, VOLUME, ask_move, ask_until, wait_for_moves};
 use tier_tests::test_name;
 use tier_tests::tierd::Daemon;
 
@@ -178,10 +178,10 @@ fn die(rig: &Rig<'_>, when: When, first: u32, to: usize) -> Device {
     let Met::Up(daemon) = Rig::meet(&setting) else {
         panic!("tierd died at its start")
     };
-    // It may die before it has answered; then there is one mirror all the same.
-    let _ = ask_move(first, 2, to);
     let mirror = || mirrors().pop().map(|name| Device::named(&name));
-    wait_until("a mirror", LONG, || mirror().is_some_and(|it| it.is_live()));
+    ask_until("a mirror", (first, 2), to, || {
+        mirror().is_some_and(|it| it.is_live())
+    });
     let mirror = mirror().unwrap();
     if when == When::Copying {
         wait_until("a chunk is copied", LONG, || {

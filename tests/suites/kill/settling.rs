@@ -7,7 +7,7 @@ use tier_tests::command::run;
 use tier_tests::disk::{Answer, Answers, Speed};
 use tier_tests::guest::Guest;
 use tier_tests::load::Load;
-use tier_tests::rig::{Met, REGION_BYTES, Rig, VOLUME, ask_move};
+use tier_tests::rig::{Met, REGION_BYTES, Rig, VOLUME, ask_move, ask_until};
 use tier_tests::test_name;
 
 use super::{By, load, make_whole, programs};
@@ -126,9 +126,12 @@ fn try_to_begin_and_die(rig: &Rig<'_>, place: &str, to: usize) {
     let Met::Up(mut daemon) = Rig::meet(&rig.setting().die_at(place, 1)) else {
         panic!("tierd died at its start")
     };
-    // It may die before it has answered.
-    let _ = ask_move(0, COUNT, to);
-    assert!(!daemon.wait().success(), "it was to die at {place}");
+    let mut ended = None;
+    ask_until(place, (0, COUNT), to, || {
+        ended = daemon.ended();
+        ended.is_some()
+    });
+    assert!(!ended.unwrap().success(), "it was to die at {place}");
 }
 
 /// Settles with a death at the `at`-th change of this group, then has it finished. False if
