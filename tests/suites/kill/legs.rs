@@ -11,7 +11,7 @@ use tier_tests::io::wait_until;
 use tier_tests::outage::Outage;
 use tier_tests::rig::{Met, REGION_BYTES, Rig, VOLUME, ask_move, ask_until, wait_for_moves};
 use tier_tests::test_name;
-use tier_tests::tierd::Daemon;
+use tier_tests::tierd::{Daemon, Setting};
 
 use super::{SOON, programs};
 
@@ -175,14 +175,10 @@ fn die(rig: &Rig<'_>, when: When, first: u32, to: usize) -> Device {
         When::Copied => rig.setting().die_at("flush:before", 1),
         When::Committed => rig.setting().die_at("commit:after", 1),
     };
-    let Met::Up(daemon) = Rig::meet(&setting) else {
-        panic!("tierd died at its start")
+    let begun = (0..3).find_map(|_daemon| begin(&setting, first, to));
+    let Some((daemon, mirror)) = begun else {
+        panic!("no daemon has begun a move")
     };
-    let mirror = || mirrors().pop().map(|name| Device::named(&name));
-    ask_until("a mirror", (first, 2), to, || {
-        mirror().is_some_and(|it| it.is_live())
-    });
-    let mirror = mirror().unwrap();
     if when == When::Copying {
         wait_until("a chunk is copied", LONG, || {
             MirrorStatus::of(&mirror).in_sync > 0
@@ -196,6 +192,22 @@ fn die(rig: &Rig<'_>, when: When, first: u32, to: usize) -> Device {
         assert_eq!(status.in_sync, status.chunks);
     }
     mirror
+}
+
+/// A daemon that has begun a move of two regions, and its mirror. The first commit of one may free a former
+/// home before the move is asked for; if it dies of that, the next one begins it.
+fn begin(setting: &Setting<'_>, first: u32, to: usize) -> Option<(Daemon, Device)> {
+    let Met::Up(mut daemon) = Rig::meet(setting) else {
+        return None;
+    };
+    let mirror = || {
+        let found = mirrors().pop().map(|name| Device::named(&name));
+        found.filter(Device::is_live)
+    };
+    ask_until("a mirror, or a death", (first, 2), to, || {
+        mirror().is_some() || daemon.ended().is_some()
+    });
+    mirror().map(|mirror| (daemon, mirror))
 }
 
 /// Whether a leg has, also where the kernel has forgotten it: when the copy was complete just then.
